@@ -1,0 +1,26 @@
+/* Every limit on what comes from outside, in one place, with its unit. */
+#ifndef LH_BASE_LIMITS_H
+#define LH_BASE_LIMITS_H
+
+#define LH_LIMIT_MESSAGE 131072        /* bytes in one message of the wire protocol, header included */
+#define LH_LIMIT_DOCUMENT 65536        /* bytes in a policy, roster or reference document */
+#define LH_LIMIT_NAME 128              /* bytes in the name of a role, officer, parent … */
+#define LH_LIMIT_SPIFFE_ID 256         /* bytes in a workload's SPIFFE ID */
+#define LH_LIMIT_TEXT_LINE 4096        /* bytes in one line of an approval text */
+#define LH_LIMIT_OFFICERS 32           /* officers in a roster */
+#define LH_LIMIT_OFFICER_KEYS 8        /* keys of one officer */
+#define LH_LIMIT_PUBLIC_KEY 4096       /* bytes in an OpenSSH public key line */
+#define LH_LIMIT_SIGNATURE 8192        /* bytes in an SSHSIG armor */
+#define LH_LIMIT_PROPOSALS 64          /* proposals open at once */
+#define LH_LIMIT_PROPOSAL_LIFE 604800  /* seconds until a proposal expires, at most */
+#define LH_LIMIT_WORKLOADS 4096        /* workloads in a policy */
+#define LH_LIMIT_ROLES 4096            /* roles in a policy */
+#define LH_LIMIT_GRANTS 16384          /* grants in a policy */
+#define LH_LIMIT_CONNECTIONS 4096      /* clients of one daemon */
+#define LH_LIMIT_USER_CONNECTIONS 1024 /* of one uid (root excepted) */
+#define LH_LIMIT_OPERATIONS 1024       /* multi-part operations of one connection */
+#define LH_LIMIT_PATH 4096             /* bytes in a path */
+#define LH_LIMIT_FIND 4096             /* objects in the answer to one search */
+#define LH_LIMIT_RANDOM 65536          /* bytes of one random request */
+
+#endif
