@@ -64,5 +64,8 @@ const lh_mechanism *lh_mechanism_by_type(unsigned long type);
 const lh_mechanism *lh_mechanism_by_name(const char *name);
 /* Every row; ret_count is set. */
 const lh_mechanism *lh_mechanism_table(size_t *ret_count);
+/* The most bytes that one use (a single LH_USE_ bit) of the row gives for input_len bytes in all, whatever its
+ * parameter: what a PKCS#11 length query is answered with. 0 for LH_USE_VERIFY. Saturates at SIZE_MAX. */
+size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, size_t input_len);
 
 #endif
