@@ -1,0 +1,93 @@
+#include "daemon/pool.h"
+
+#include <pthread.h>
+
+typedef struct {
+    lh_pool_fn fn;
+    void *arg;
+} job;
+
+struct lh_pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t ready;
+    job *ring;
+    size_t size;
+    size_t first;
+    size_t count;
+    bool stopping;
+    pthread_t *threads;
+    size_t thread_count;
+};
+
+static void *run(void *arg)
+{
+    lh_pool *pool = arg;
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        while (pool->count == 0 && !pool->stopping)
+            pthread_cond_wait(&pool->ready, &pool->mutex);
+        if (pool->count == 0)
+            break;
+        job j = pool->ring[pool->first];
+        pool->first = (pool->first + 1) % pool->size;
+        pool->count--;
+        pthread_mutex_unlock(&pool->mutex);
+        j.fn(j.arg);
+        pthread_mutex_lock(&pool->mutex);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+lh_err lh_pool_new(size_t threads, size_t queue, lh_pool **ret)
+{
+    LH_AUTO(lh_pool_freep) lh_pool *pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->ready, NULL);
+    pool->size = queue;
+    pool->ring = calloc(queue, sizeof(*pool->ring));
+    pool->threads = calloc(threads, sizeof(*pool->threads));
+    if (!pool->ring || !pool->threads)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    for (size_t i = 0; i < threads; i++) {
+        int rc = pthread_create(&pool->threads[i], NULL, run, pool);
+        if (rc != 0)
+            return LH_RAISE(LH_E_IO, rc);
+        pool->thread_count++;
+    }
+    *ret = LH_TAKE(pool);
+    return LH_SUCCESS;
+}
+
+void lh_pool_free(lh_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->ready);
+    pthread_mutex_unlock(&pool->mutex);
+    for (size_t i = 0; i < pool->thread_count; i++)
+        pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->ready);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->threads);
+    free(pool->ring);
+    free(pool);
+}
+
+lh_err lh_pool_submit(lh_pool *pool, lh_pool_fn fn, void *arg)
+{
+    pthread_mutex_lock(&pool->mutex);
+    bool fits = pool->count < pool->size && !pool->stopping;
+    if (fits) {
+        pool->ring[(pool->first + pool->count) % pool->size] = (job){fn, arg};
+        pool->count++;
+        pthread_cond_signal(&pool->ready);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return fits ? LH_SUCCESS
+                : LH_REFUSE(LH_E_LIMIT, "busy", "too many requests are waiting; try again in a moment");
+}
