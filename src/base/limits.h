@@ -31,5 +31,11 @@
 #define LH_LIMIT_LOG_ENTRY 16384       /* bytes in one log entry */
 #define LH_LIMIT_STORE_QUEUE 1024      /* callers waiting for a commit */
 #define LH_LIMIT_STORE_GROUP 256       /* callers in one commit */
+#define LH_LIMIT_EXE_SIZE 1073741824   /* bytes in an executable whose digest is taken */
+#define LH_LIMIT_EXE_HASH_MS 2000      /* milliseconds for hashing one executable */
+#define LH_LIMIT_ATTEST_MS 5000        /* milliseconds for one answer of the attest process */
+#define LH_LIMIT_ATTEST_CALLS 1024     /* callers waiting for the attest process at once */
+#define LH_LIMIT_PROC_FILE 65536       /* bytes read of one file of /proc/<pid>, mountinfo excepted */
+#define LH_LIMIT_MOUNTINFO 8388608     /* bytes read of a mountinfo */
 
 #endif
