@@ -37,5 +37,10 @@
 #define LH_LIMIT_ATTEST_CALLS 1024     /* callers waiting for the attest process at once */
 #define LH_LIMIT_PROC_FILE 65536       /* bytes read of one file of /proc/<pid>, mountinfo excepted */
 #define LH_LIMIT_MOUNTINFO 8388608     /* bytes read of a mountinfo */
+#define LH_LIMIT_APPROVAL_TEXT 98304   /* bytes in an approval or genesis text */
+#define LH_LIMIT_REASON 512            /* bytes in the reason of a proposal */
+#define LH_LIMIT_PROPOSALS_KEPT 256    /* proposals kept, finished ones included */
+#define LH_LIMIT_PARENTS 1024          /* parent keys */
+#define LH_LIMIT_HOLDS 4096            /* holds that stand */
 
 #endif

@@ -1,0 +1,20 @@
+/* Configuration records (but for the genesis): an executed proposal with its votes, and what it came to. */
+#ifndef LH_QUORUM_CONFIG_H
+#define LH_QUORUM_CONFIG_H
+
+#include "quorum/proposal.h"
+
+typedef struct {
+    uint8_t previous[32]; /* hash of the state it builds on */
+    uint64_t sequence;
+    int64_t at;
+    lh_proposal *proposal;
+    lh_outcome outcome;
+} lh_config;
+
+void lh_config_clear(lh_config *config);
+LH_MUST lh_err lh_config_encode(const lh_config *config, lh_buf *out);
+/* Any bytes are safe to pass. LH_E_CORRUPT. Verifies nothing. */
+LH_MUST lh_err lh_config_decode(lh_bytes encoding, lh_config *ret);
+
+#endif

@@ -1,0 +1,72 @@
+/* What officers can decide: one table row per operation, and the parameters of each. To add an operation, add
+ * a row in operation.c, its parameters' reader in params.c and its effect in state.c. */
+#ifndef LH_QUORUM_OPERATION_H
+#define LH_QUORUM_OPERATION_H
+
+#include "quorum/roster.h"
+
+#define LH_GOVERNED_ID_SIZE 16 /* bytes of a proposal's, parent's, hold's or lease's id */
+
+enum lh_operation_kind {
+    LH_OPERATION_POLICY_APPLY = 1,
+    LH_OPERATION_REFERENCE_SET,
+    LH_OPERATION_PARENT_CREATE,
+    LH_OPERATION_OFFICERS_CHANGE,
+    LH_OPERATION_HOLD_LIFT,
+    LH_OPERATION_VAULT_UNSEAL,
+    LH_OPERATION_HOLD_PLACE,
+    LH_OPERATION_LEASE_REVOKE,
+    LH_OPERATION_VAULT_SEAL,
+};
+
+typedef struct lh_params lh_params;
+
+typedef struct {
+    enum lh_operation_kind kind;
+    const char *name;    /* "policy.apply" */
+    bool quorum;         /* the roster's threshold; otherwise one officer suffices (it narrows) */
+    const char *object;  /* what it changes, for people: "policy" */
+    const char *summary; /* what it does, a line */
+    /* Fills what bytes say; NULL where the parameters are a document that only the vault can judge. */
+    lh_err (*read)(lh_crypto *c, lh_bytes bytes, lh_params *params);
+} lh_operation;
+
+/* NULL where there is none of that name. */
+const lh_operation *lh_operation_find(const char *name);
+/* Row index of the table; NULL past the end. */
+const lh_operation *lh_operation_at(size_t index);
+
+/* What a hold stops: leases for which every member that is named matches; at least one is. */
+typedef struct {
+    char workload[LH_LIMIT_SPIFFE_ID + 1]; /* "" where not named */
+    char role[LH_LIMIT_NAME + 1];
+    char host[LH_LIMIT_NAME + 1];
+    bool has_lease;
+    uint8_t lease[LH_GOVERNED_ID_SIZE];
+} lh_selector;
+
+/* Parameters as read; which members count depends on the operation. */
+struct lh_params {
+    const lh_operation *operation;
+    lh_bytes bytes;                    /* exact, borrowed */
+    char parent[LH_LIMIT_NAME + 1];    /* parent.create */
+    lh_roster *roster;                 /* officers.change */
+    uint8_t hold[LH_GOVERNED_ID_SIZE]; /* hold.lift */
+    lh_selector selector;              /* hold.place; of lease.revoke only the lease */
+};
+
+/* bytes: any are safe to pass; borrowed for as long as *ret lives. JSON parameters are one object with
+ * exactly the members that the operation has, without escapes, so that what is shown is what is meant.
+ *   policy.apply, reference.set  a YAML document (judged by the vault; here only that it is text)
+ *   parent.create   {"name": NAME}
+ *   officers.change {"officers": [{"name": NAME, "keys": ["ssh-ed25519 AAAA…", …]}, …], "threshold": M}
+ *   hold.lift       {"hold": ID}           32 hex digits, as lease ids too
+ *   hold.place      {"workload": ID, "role": NAME, "host": NAME, "lease": ID}, one of them or more
+ *   lease.revoke    {"lease": ID}
+ *   vault.seal, vault.unseal  {}
+ * Errors: LH_E_INVALID with reason "params" (the message says what was expected), "params-escape", those of
+ * lh_text_check_parameters, those of lh_roster_new; LH_E_LIMIT with reason "params-length". */
+LH_MUST lh_err lh_params_parse(lh_crypto *c, const lh_operation *operation, lh_bytes bytes, lh_params *ret);
+void lh_params_clear(lh_params *params);
+
+#endif

@@ -1,0 +1,79 @@
+/* The vault's configuration: what the chain of signed operations amounts to. One function applies an
+ * operation to it, at execution and at replay alike. */
+#ifndef LH_QUORUM_STATE_H
+#define LH_QUORUM_STATE_H
+
+#include "quorum/operation.h"
+
+typedef struct {
+    uint64_t version; /* 0: there is none yet */
+    lh_buf bytes;
+} lh_state_document;
+
+typedef struct {
+    char name[LH_LIMIT_NAME + 1];
+    uint8_t id[LH_GOVERNED_ID_SIZE];
+    uint32_t version;
+    uint8_t commitment[32]; /* to the secret, as parent.h says */
+} lh_state_parent;
+
+typedef struct {
+    uint8_t id[LH_GOVERNED_ID_SIZE]; /* that of the proposal that placed it */
+    lh_selector selector;
+    char placed_by[LH_LIMIT_NAME + 1]; /* the officer */
+    int64_t placed_at;
+    char reason[LH_LIMIT_REASON + 1];
+} lh_state_hold;
+
+/* To be read only; lh_state_apply alone changes it. */
+typedef struct {
+    bool development;
+    lh_roster *roster;
+    uint64_t roster_version; /* 1 from the genesis on */
+    lh_state_document policy;
+    lh_state_document references;
+    lh_state_parent *parents; /* sorted by name */
+    size_t n_parents;
+    lh_state_hold *holds; /* in the order they were placed */
+    size_t n_holds;
+    bool sealed;           /* by an officer */
+    uint64_t seal_version; /* counts sealing and unsealing */
+} lh_state;
+
+/* What the vault added to an operation at execution; kept in the configuration record beside the parameters
+ * that were signed. */
+typedef struct {
+    uint8_t parent_id[LH_GOVERNED_ID_SIZE]; /* parent.create */
+    uint8_t parent_commitment[32];
+    lh_selector selector; /* lease.revoke: whose lease it was */
+} lh_outcome;
+
+typedef struct {
+    const lh_params *params;
+    const lh_outcome *outcome;
+    const uint8_t *proposal; /* its id */
+    const char *by;          /* the officer who approved first */
+    const char *reason;
+    int64_t at;
+} lh_change;
+
+/* The state that a genesis begins with. roster: another reference is taken. */
+void lh_state_init(lh_state *state, bool development, lh_roster *roster);
+void lh_state_clear(lh_state *state);
+/* LH_E_NOMEM. */
+LH_MUST lh_err lh_state_copy(const lh_state *from, lh_state *ret);
+
+/* Version of what params would change; 0 where it does not exist yet. */
+uint64_t lh_state_object_version(const lh_state *state, const lh_params *params);
+
+/* Whether the operation is possible now: LH_E_EXISTS "parent-exists", LH_E_NOT_FOUND "hold-unknown",
+ * LH_E_STATE "vault-is-sealed", "vault-is-not-sealed", LH_E_LIMIT "state-limit". */
+LH_MUST lh_err lh_state_check(const lh_state *state, const lh_params *params);
+
+/* Carry it out. The same errors; on error the state is to be thrown away. */
+LH_MUST lh_err lh_state_apply(lh_state *state, const lh_change *change);
+
+const lh_state_parent *lh_state_find_parent(const lh_state *state, const char *name);
+const lh_state_hold *lh_state_find_hold(const lh_state *state, const uint8_t id[LH_GOVERNED_ID_SIZE]);
+
+#endif
