@@ -1,17 +1,17 @@
-/* Leasehold's vendor-defined attributes and names, for applications that want to see their lease.
- * Include after a PKCS#11 header that defines CKA_VENDOR_DEFINED, or before: nothing here depends on it.
+/* Leasehold's vendor-defined attributes, for applications that want to see their lease. Needs no PKCS#11 header.
  *
- * All three may be read on the private or secret key of a leased partition; reading them issues no lease.
+ * All three may be read on the private or secret key of a leased partition; reading them issues no lease. The
+ * numbers are CKA_VENDOR_DEFINED (0x80000000, PKCS#11 2.40 section 4.1.1) and "LH" with a number, clear of
+ * CKF_ARRAY_ATTRIBUTE.
  */
 #ifndef LEASEHOLD_LEASEHOLD_H
 #define LEASEHOLD_LEASEHOLD_H
 
-/* 0x80000000 is CKA_VENDOR_DEFINED (PKCS#11 2.40 section 4.1.1); 0x4c48 is "LH". */
-#define CKA_LEASEHOLD_LEASE_ID (0x80000000UL | 0x4c480001UL) /* 16 bytes; empty while there is no lease */
-#define CKA_LEASEHOLD_EXPIRY (0x80000000UL | 0x4c480002UL) /* "YYYY-MM-DDThh:mm:ssZ" in UTC; empty likewise  \
-                                                            */
-#define CKA_LEASEHOLD_REMAINING_USES                                                                         \
-    (0x80000000UL | 0x4c480003UL) /* CK_ULONG; CK_UNAVAILABLE_INFORMATION where                              \
-                                     uses are not counted or there is no lease */
+/* 16 bytes; empty while there is no lease. */
+#define CKA_LEASEHOLD_LEASE_ID 0x804c4801UL
+/* "YYYY-MM-DDThh:mm:ssZ" in UTC; empty while there is no lease. */
+#define CKA_LEASEHOLD_EXPIRY 0x804c4802UL
+/* CK_ULONG; CK_UNAVAILABLE_INFORMATION where uses are not counted or there is no lease. */
+#define CKA_LEASEHOLD_REMAINING_USES 0x804c4803UL
 
 #endif

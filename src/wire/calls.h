@@ -19,7 +19,9 @@
 #define LH_WIRE_MAGIC UINT64_C(0x6c65617365686f64) /* "leasehod" */
 
 /* Bounds of spans. A request or reply with every span at its bound still fits a message. */
-#define LH_WIRE_DATA_MAX 122880u      /* bytes of data or output in one message */
+#define LH_WIRE_DATA_MAX 122880u /* bytes of data in one request */
+#define LH_WIRE_OUTPUT_MAX                                                                                   \
+    126976u /* bytes of output: data, a block and a tag, or held-back data that a finish gives */
 #define LH_WIRE_PARAMS_MAX 4096u      /* bytes of encoded mechanism parameters */
 #define LH_WIRE_SIGNATURE_MAX 1024u   /* bytes of a signature to verify */
 #define LH_WIRE_ATTRIBUTES_MAX 65536u /* bytes of one object's or one template's attributes */

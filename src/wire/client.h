@@ -34,10 +34,7 @@ bool lh_client_broken(const lh_client *client);
 void lh_client_set_timeout(lh_client *client, int timeout_ms);
 uint16_t lh_client_version(const lh_client *client);
 
-/* True for an error of lh_client_call that means the connection, not the thing asked for, has ended. Reads
- * lh_err_last(). */
-bool lh_client_lost(lh_err err);
-/* True where the request was certainly not delivered. Reads lh_err_last(). */
-bool lh_client_undelivered(lh_err err);
+/* The last call's request was certainly not delivered, so that asking again on a new connection is safe. */
+bool lh_client_undelivered(const lh_client *client);
 
 #endif
