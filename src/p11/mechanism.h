@@ -39,7 +39,7 @@ enum { LH_USE_SIGN = 1, LH_USE_VERIFY = 2, LH_USE_ENCRYPT = 4, LH_USE_DECRYPT = 
 enum lh_param {
     LH_PARAM_NONE,   /* must be empty */
     LH_PARAM_IV16,   /* 16 bytes */
-    LH_PARAM_GCM,    /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..256 bytes) ‖ blob aad ‖ u32 tag bits */
+    LH_PARAM_GCM,    /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..128 bytes) ‖ blob aad ‖ u32 tag bits */
     LH_PARAM_CTR,    /* CK_AES_CTR_PARAMS: u32 counter bits ‖ 16 bytes */
 };
 
@@ -53,6 +53,7 @@ typedef struct {
     enum lh_param param;
     const char *digest;    /* OpenSSL's name of the hash, or NULL */
     const char *cipher;    /* OpenSSL's name of the cipher, or NULL */
+    bool padding;          /* the cipher pads its last block (PKCS#7) */
     bool multipart;        /* may be fed in parts */
     unsigned min_key;      /* as CK_MECHANISM_INFO gives them */
     unsigned max_key;

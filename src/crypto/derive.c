@@ -1,0 +1,104 @@
+/* SP 800-108r1 section 4.1, counter mode: K(i) = HMAC(parent, [i]32 ‖ label ‖ 0x00 ‖ kind ‖ context ‖ [L]32).
+ * Invariant: these bytes never change; another derivation gets another label. */
+#include "crypto/derive.h"
+
+#include "crypto/hash.h"
+#include "crypto/openssl.h"
+
+#include <openssl/crypto.h>
+
+#define DERIVE_LEN_MAX 1024
+#define EXTRA_BITS_LEN 48 /* bytes: 384 bits, more than the 256 + 64 that FIPS 186-5 A.2.1 asks for */
+
+static const char label[] = "leasehold-derive-v1";
+
+/* Order of P-256 less one (SP 800-186 section 3.2.1.3). */
+static const char p256_order_less_one[] = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550";
+
+static void put_u32(uint8_t out[4], size_t v)
+{
+    out[0] = (uint8_t)(v >> 24);
+    out[1] = (uint8_t)(v >> 16);
+    out[2] = (uint8_t)(v >> 8);
+    out[3] = (uint8_t)v;
+}
+
+/* kind: one byte in front of the context, so that raw secrets and the kinds of keys never share bytes. */
+static lh_err derive(lh_crypto *c, const lh_secret *parent, uint8_t kind, lh_bytes context, lh_secret *out)
+{
+    lh_bytes key = lh_secret_bytes(parent);
+    if (key.len < LH_DERIVE_PARENT_MIN)
+        return LH_FAIL(
+            LH_E_INVALID, "a parent secret of %zu bytes: it has at least %d", key.len, LH_DERIVE_PARENT_MIN);
+    if (context.len == 0 || context.len > LH_DERIVE_CONTEXT_MAX)
+        return LH_FAIL(LH_E_INVALID, "a derivation context of %zu bytes: it has 1 to %d", context.len,
+            LH_DERIVE_CONTEXT_MAX);
+    size_t len = lh_secret_len(out);
+    uint8_t bits[4];
+    put_u32(bits, len * 8);
+    uint8_t block[LH_SHA256_SIZE];
+    lh_err err = LH_SUCCESS;
+    for (size_t i = 1, done = 0; done < len; i++) {
+        uint8_t counter[4];
+        put_u32(counter, i);
+        /* sizeof(label) takes in its NUL: the 0x00 that separates label and context. */
+        const lh_bytes parts[] = {LH_BYTES(counter, 4), LH_BYTES(label, sizeof(label)), LH_BYTES(&kind, 1),
+            context, LH_BYTES(bits, 4)};
+        err = lh_hmac_sha256(c, key, parts, LH_ARRAY_LEN(parts), block);
+        if (!lh_ok(err))
+            break;
+        size_t take = len - done < sizeof(block) ? len - done : sizeof(block);
+        memcpy(lh_secret_data(out) + done, block, take);
+        done += take;
+    }
+    OPENSSL_cleanse(block, sizeof(block));
+    return err;
+}
+
+lh_err lh_derive(lh_crypto *c, const lh_secret *parent, lh_bytes context, size_t len, lh_secret **ret)
+{
+    if (len == 0 || len > DERIVE_LEN_MAX)
+        return LH_FAIL(LH_E_INVALID, "%zu bytes to derive: it gives 1 to %d", len, DERIVE_LEN_MAX);
+    LH_AUTO(lh_secret_freep) lh_secret *out = NULL;
+    LH_TRY(lh_secret_new(len, &out));
+    LH_TRY(derive(c, parent, LH_KEY_NONE, context, out));
+    *ret = LH_TAKE(out);
+    return LH_SUCCESS;
+}
+
+/* FIPS 186-5 A.2.1: d = (bits mod (n - 1)) + 1. */
+static lh_err extra_random_bits(lh_crypto *c, const lh_secret *bits, lh_secret *ret_scalar)
+{
+    LH_AUTO(BN_CTX_freep) BN_CTX *ctx = BN_CTX_secure_new_ex(c->libctx);
+    LH_AUTO(BN_clear_freep) BIGNUM *number = BN_secure_new();
+    LH_AUTO(BN_clear_freep) BIGNUM *scalar = BN_secure_new();
+    LH_AUTO(BN_clear_freep) BIGNUM *order_less_one = NULL;
+    lh_bytes bytes = lh_secret_bytes(bits);
+    if (!ctx || !number || !scalar || !BN_hex2bn(&order_less_one, p256_order_less_one) ||
+        !BN_bin2bn(bytes.data, (int)bytes.len, number))
+        return LH_OPENSSL_FAIL("reading an EC scalar");
+    BN_set_flags(number, BN_FLG_CONSTTIME);
+    BN_set_flags(scalar, BN_FLG_CONSTTIME);
+    if (BN_mod(scalar, number, order_less_one, ctx) != 1 || BN_add_word(scalar, 1) != 1 ||
+        BN_bn2binpad(scalar, lh_secret_data(ret_scalar), LH_KEY_SECRET_SIZE) != LH_KEY_SECRET_SIZE)
+        return LH_OPENSSL_FAIL("deriving an EC scalar");
+    return LH_SUCCESS;
+}
+
+lh_err lh_key_derive(
+    lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret)
+{
+    if (!lh_key_row_by_kind(kind))
+        return LH_REFUSE(LH_E_INVALID, "key-type", "there is no key of kind %d", (int)kind);
+    LH_AUTO(lh_secret_freep) lh_secret *material = NULL;
+    LH_TRY(lh_secret_new(LH_KEY_SECRET_SIZE, &material));
+    if (kind == LH_KEY_EC_P256) {
+        LH_AUTO(lh_secret_freep) lh_secret *bits = NULL;
+        LH_TRY(lh_secret_new(EXTRA_BITS_LEN, &bits));
+        LH_TRY(derive(c, parent, (uint8_t)kind, context, bits));
+        LH_TRY(extra_random_bits(c, bits, material));
+    } else {
+        LH_TRY(derive(c, parent, (uint8_t)kind, context, material));
+    }
+    return lh_key_new(c, kind, material, ret);
+}

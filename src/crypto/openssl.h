@@ -1,0 +1,76 @@
+/* For this folder only: the context's insides and how OpenSSL's failures become ours. */
+#ifndef LH_CRYPTO_OPENSSL_H
+#define LH_CRYPTO_OPENSSL_H
+
+#include "base/secret.h"
+#include "crypto/crypto.h"
+#include "crypto/key.h"
+
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+
+LH_DEFINE_FREEP(OSSL_LIB_CTX, OSSL_LIB_CTX_free)
+LH_DEFINE_FREEP(EVP_MD_CTX, EVP_MD_CTX_free)
+LH_DEFINE_FREEP(EVP_MAC_CTX, EVP_MAC_CTX_free)
+LH_DEFINE_FREEP(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
+LH_DEFINE_FREEP(EVP_PKEY, EVP_PKEY_free)
+LH_DEFINE_FREEP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+LH_DEFINE_FREEP(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
+LH_DEFINE_FREEP(OSSL_PARAM, OSSL_PARAM_free)
+LH_DEFINE_FREEP(BIGNUM, BN_clear_free)
+LH_DEFINE_FREEP(BN_CTX, BN_CTX_free)
+
+/* Bytes given to OpenSSL in one call, whose lengths are int in places. */
+#define LH_CRYPTO_CALL_MAX ((size_t)1 << 30)
+
+enum { LH_MD_SHA1, LH_MD_SHA256, LH_MD_SHA384, LH_MD_SHA512, LH_MD_COUNT };
+enum { LH_CIPHER_GCM, LH_CIPHER_ECB, LH_CIPHER_CBC, LH_CIPHER_CTR, LH_CIPHER_COUNT };
+
+struct lh_crypto {
+    OSSL_LIB_CTX *libctx;
+    OSSL_PROVIDER *provider;
+    EVP_MD *md[LH_MD_COUNT];
+    EVP_CIPHER *cipher[LH_CIPHER_COUNT];
+    EVP_MAC *hmac;
+    EVP_MAC_CTX *hmac_sha256; /* without a key: copied for each use, never changed */
+};
+
+struct lh_key {
+    enum lh_key_kind kind;
+    lh_secret *secret; /* symmetric keys: their bytes. NULL for pairs, whose secret is in pkey. */
+    EVP_PKEY *pkey;    /* pairs */
+    bool private_half; /* pairs: can sign */
+    size_t point_len;
+    uint8_t point[LH_KEY_POINT_MAX];
+};
+
+/* The fetched algorithm of that name (as the rows of p11/mechanism.c spell it); NULL where there is none. */
+const EVP_MD *lh_crypto_md(const lh_crypto *c, const char *name);
+const EVP_CIPHER *lh_crypto_cipher(const lh_crypto *c, const char *name);
+
+/* LH_E_CRYPTO with OpenSSL's last error; empties its queue. */
+lh_err lh_openssl_raise(const char *file, int line, const char *what);
+#define LH_OPENSSL_FAIL(what) lh_openssl_raise(__FILE__, __LINE__, (what))
+
+/* An EVP_PKEY from a P-256 or P-384 point (SEC 1, uncompressed), or a private scalar with its point.
+ * LH_E_INVALID where OpenSSL does not take them, such as a point off the curve. */
+LH_MUST lh_err lh_pkey_ec(
+    lh_crypto *c, const char *group, lh_bytes point, const BIGNUM *scalar, EVP_PKEY **ret);
+LH_MUST lh_err lh_pkey_rsa(lh_crypto *c, lh_bytes modulus, uint32_t exponent, EVP_PKEY **ret);
+LH_MUST lh_err lh_pkey_ed25519_public(lh_crypto *c, lh_bytes point, EVP_PKEY **ret);
+LH_MUST lh_err lh_pkey_spki(EVP_PKEY *pkey, lh_buf *out);
+
+/* What every Ed25519 call here comes down to. */
+LH_MUST lh_err lh_pkey_ed25519_sign(lh_crypto *c, EVP_PKEY *pkey, lh_bytes data, uint8_t out[64]);
+/* LH_E_SIGNATURE where it does not verify. */
+LH_MUST lh_err lh_pkey_ed25519_verify(lh_crypto *c, EVP_PKEY *pkey, lh_bytes data, lh_bytes signature);
+/* A P-256 signature r ‖ s over a digest. */
+LH_MUST lh_err lh_pkey_p256_sign(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, uint8_t out[64]);
+/* r and s big-endian, of any curve's length up to 66 bytes. LH_E_SIGNATURE where it does not verify. */
+LH_MUST lh_err lh_pkey_ecdsa_verify(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, lh_bytes r, lh_bytes s);
+
+/* Append a DER ECDSA-Sig-Value. r, s: big-endian, at most 66 bytes. */
+void lh_ecdsa_der_put(lh_bytes r, lh_bytes s, lh_buf *out);
+
+#endif
