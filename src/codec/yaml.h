@@ -45,5 +45,7 @@ const lh_yaml_node *lh_yaml_node_next(const lh_yaml_node *node);
 size_t lh_yaml_node_count(const lh_yaml_node *node);
 /* The value under a key of a map; NULL where there is none, where map is no map or is NULL. */
 const lh_yaml_node *lh_yaml_get(const lh_yaml_node *map, const char *key);
+/* Where it stands: "roles[0].ttl"; "" for the root. Cut where longer. */
+void lh_yaml_node_path(const lh_yaml_node *node, char out[LH_PROBLEM_PATH]);
 
 #endif
