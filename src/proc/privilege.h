@@ -5,6 +5,7 @@
 #define LH_PROC_PRIVILEGE_H
 
 #include "base/err.h"
+#include "base/macro.h"
 
 #include <stddef.h>
 #include <sys/types.h>

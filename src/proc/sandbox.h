@@ -7,7 +7,7 @@
 #include "base/err.h"
 
 enum lh_sandbox_role {
-    LH_SANDBOX_MAIN,   /* threads, files, Unix sockets and loopback TCP; no exec, no new process */
+    LH_SANDBOX_MAIN,   /* threads, files, Unix sockets; no network, no exec, no new process */
     LH_SANDBOX_ATTEST, /* reads files, talks on the descriptors it has: no sockets, no writing, no threads */
 };
 
