@@ -1,0 +1,529 @@
+/* The policy document: its schema, and what no schema can say. */
+#include "policy/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OTHER_NAMES_SIZE 320
+
+static bool is_user(const char *text)
+{
+    if (text[0] == '-' || strspn(text, "0123456789") == strlen(text))
+        return false;
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(text);
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t length = strlen(text);
+    size_t tail = strlen(suffix);
+    return length > tail && strcmp(text + length - tail, suffix) == 0;
+}
+
+/* Source: systemd.unit(5), the characters of unit names. */
+static bool is_unit(const char *text)
+{
+    if (!has_suffix(text, ".service") && !has_suffix(text, ".scope"))
+        return false;
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") ==
+           strlen(text);
+}
+
+static bool parse_minutes(const char *text, unsigned *ret)
+{
+    static const char digits[] = "0123456789";
+    if (strspn(text, digits) < 2 || text[2] != ':' || strspn(text + 3, digits) < 2)
+        return false;
+    unsigned hours = (unsigned)(text[0] - '0') * 10 + (unsigned)(text[1] - '0');
+    unsigned minutes = (unsigned)(text[3] - '0') * 10 + (unsigned)(text[4] - '0');
+    *ret = hours * 60 + minutes;
+    return minutes < 60 && *ret <= 24 * 60;
+}
+
+static bool parse_hours(const char *text, unsigned *ret_from, unsigned *ret_to)
+{
+    if (strlen(text) != strlen("06:00-22:00") || text[5] != '-')
+        return false;
+    if (!parse_minutes(text, ret_from) || !parse_minutes(text + 6, ret_to))
+        return false;
+    return *ret_from < 24 * 60 && *ret_from != *ret_to;
+}
+
+static bool is_hours(const char *text)
+{
+    unsigned from = 0;
+    unsigned to = 0;
+    return parse_hours(text, &from, &to);
+}
+
+static const char *const per_names[] = {"workload", "lease", "period", NULL};
+static const char *const custody_names[] = {"vault", "tpm", NULL};
+static const char *const strength_names[] = {"weak", "strong", NULL};
+enum { PER_PERIOD = 2, CUSTODY_TPM = 1 };
+
+static const lh_schema text_schema = {.type = LH_SCHEMA_STRING, .max = 256};
+static const lh_schema name_schema = {.type = LH_SCHEMA_STRING,
+    .check = lh_schema_is_name,
+    .expected = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit"};
+static const lh_schema trust_domain_schema = {.type = LH_SCHEMA_STRING,
+    .max = 255,
+    .check = lh_schema_is_trust_domain,
+    .expected = "a trust domain of lower-case letters, digits, '.', '_' and '-'"};
+static const lh_schema id_schema = {.type = LH_SCHEMA_STRING,
+    .max = LH_LIMIT_SPIFFE_ID,
+    .check = lh_schema_is_spiffe_id,
+    .expected = "a SPIFFE ID such as spiffe://prod.example.org/payments/api"};
+
+static const lh_schema unit_schema = {.type = LH_SCHEMA_STRING,
+    .max = 255,
+    .check = is_unit,
+    .expected = "a system unit's name such as payments-api.service"};
+static const lh_schema user_schema = {.type = LH_SCHEMA_STRING,
+    .max = 64,
+    .check = is_user,
+    .expected = "a user's name (for a number say uid)"};
+static const lh_schema uid_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = 4294967294};
+static const lh_schema exe_schema = {.type = LH_SCHEMA_STRING,
+    .max = LH_LIMIT_PATH - 1,
+    .check = lh_schema_is_absolute_path,
+    .expected = "an absolute path without empty, \".\" or \"..\" parts"};
+static const lh_schema digest_schema = {.type = LH_SCHEMA_DIGEST};
+static const lh_schema digests_schema = {
+    .type = LH_SCHEMA_LIST_OR_ONE, .item = &digest_schema, .min = 1, .max = 64};
+static const lh_schema labels_schema = {.type = LH_SCHEMA_DICT,
+    .expected = "a map of labels",
+    .key = &name_schema,
+    .item = &name_schema,
+    .min = 1,
+    .max = 16};
+static const lh_schema freshness_schema = {
+    .type = LH_SCHEMA_DURATION, .min = 1, .max = LH_POLICY_FRESHNESS_MAX};
+static const lh_schema strength_schema = {.type = LH_SCHEMA_ENUM, .names = strength_names};
+static const lh_schema_field attest_fields[] = {
+    {"unit", &unit_schema, false},
+    {"user", &user_schema, false},
+    {"uid", &uid_schema, false},
+    {"exe", &exe_schema, false},
+    {"exe_sha256", &digests_schema, false},
+    {"lsm", &text_schema, false},
+    {"host", &labels_schema, false},
+    {"freshness", &freshness_schema, false},
+    {"strength", &strength_schema, false},
+    {NULL, NULL, false},
+};
+static const lh_schema attest_schema = {
+    .type = LH_SCHEMA_MAP, .fields = attest_fields, .expected = "a map of attest conditions"};
+static const lh_schema_field workload_fields[] = {
+    {"id", &id_schema, true},
+    {"owner", &text_schema, false},
+    {"attest", &attest_schema, true},
+    {NULL, NULL, false},
+};
+static const lh_schema workload_schema = {
+    .type = LH_SCHEMA_MAP, .fields = workload_fields, .expected = "a workload"};
+static const lh_schema workloads_schema = {.type = LH_SCHEMA_LIST,
+    .expected = "a list of workloads",
+    .item = &workload_schema,
+    .max = LH_LIMIT_WORKLOADS};
+
+static const lh_schema per_schema = {.type = LH_SCHEMA_ENUM, .names = per_names};
+static const lh_schema_field derive_fields[] = {
+    {"per", &per_schema, true},
+    {"key", &name_schema, true},
+    {NULL, NULL, false},
+};
+static const lh_schema derive_schema = {
+    .type = LH_SCHEMA_MAP, .fields = derive_fields, .expected = "a map { per, key }"};
+static const lh_schema allow_schema = {.type = LH_SCHEMA_LIST,
+    .expected = "a list of mechanism names",
+    .item = &name_schema,
+    .min = 1,
+    .max = 64};
+static const lh_schema ttl_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = LH_POLICY_TTL_MAX};
+static const lh_schema max_ttl_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = LH_POLICY_MAX_TTL_MAX};
+static const lh_schema uses_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_POLICY_USES_MAX};
+static const lh_schema custody_schema = {.type = LH_SCHEMA_ENUM, .names = custody_names};
+static const lh_schema_field role_fields[] = {
+    {"name", &name_schema, true},
+    {"parent", &name_schema, true},
+    {"derive", &derive_schema, true},
+    {"allow", &allow_schema, true},
+    {"ttl", &ttl_schema, true},
+    {"max_ttl", &max_ttl_schema, false},
+    {"uses", &uses_schema, false},
+    {"custody", &custody_schema, false},
+    {"owner", &text_schema, false},
+    {"purpose", &text_schema, false},
+    {NULL, NULL, false},
+};
+static const lh_schema role_schema = {.type = LH_SCHEMA_MAP, .fields = role_fields, .expected = "a role"};
+static const lh_schema roles_schema = {
+    .type = LH_SCHEMA_LIST, .expected = "a list of roles", .item = &role_schema, .max = LH_LIMIT_ROLES};
+
+static const lh_schema hours_schema = {.type = LH_SCHEMA_STRING,
+    .check = is_hours,
+    .expected = "hours of the day in UTC such as \"06:00-22:00\""};
+static const lh_schema_field grant_fields[] = {
+    {"workload", &id_schema, true},
+    {"role", &name_schema, true},
+    {"hours", &hours_schema, false},
+    {NULL, NULL, false},
+};
+static const lh_schema grant_schema = {.type = LH_SCHEMA_MAP, .fields = grant_fields, .expected = "a grant"};
+static const lh_schema grants_schema = {
+    .type = LH_SCHEMA_LIST, .expected = "a list of grants", .item = &grant_schema, .max = LH_LIMIT_GRANTS};
+
+static const lh_schema_field policy_fields[] = {
+    {"trust_domain", &trust_domain_schema, true},
+    {"workloads", &workloads_schema, false},
+    {"roles", &roles_schema, false},
+    {"grants", &grants_schema, false},
+    {NULL, NULL, false},
+};
+static const lh_schema policy_schema = {
+    .type = LH_SCHEMA_MAP, .fields = policy_fields, .expected = "a policy"};
+
+static void refuse(const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *found)
+{
+    char path[LH_PROBLEM_PATH];
+    lh_yaml_node_path(node, path);
+    lh_problem_add(problems, LH_SEVERITY_ERROR, lh_yaml_node_place(node), path, "expected %s, found %s",
+        expected, found);
+}
+
+static void refuse_text(
+    const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *near)
+{
+    char found[192];
+    (void)snprintf(found, sizeof(found), "\"%.100s\"%s%s%s", lh_yaml_node_text(node),
+        near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
+    refuse(node, problems, expected, found);
+}
+
+/* Counted over the whole tree first, so that the arrays are allocated once and pointers into them stay. */
+static size_t count_children(const lh_yaml_node *node)
+{
+    if (node == NULL)
+        return 0;
+    return lh_yaml_node_kind(node) == LH_YAML_SCALAR ? 1 : lh_yaml_node_count(node);
+}
+
+static lh_err allocate(lh_policy *policy, const lh_yaml_node *root)
+{
+    const lh_yaml_node *workloads = lh_yaml_get(root, "workloads");
+    const lh_yaml_node *roles = lh_yaml_get(root, "roles");
+    size_t digests = 0;
+    size_t labels = 0;
+    size_t mechanisms = 0;
+    for (const lh_yaml_node *at = workloads != NULL ? lh_yaml_node_first(workloads) : NULL; at != NULL;
+         at = lh_yaml_node_next(at)) {
+        const lh_yaml_node *attest = lh_yaml_get(at, "attest");
+        digests += count_children(lh_yaml_get(attest, "exe_sha256"));
+        labels += count_children(lh_yaml_get(attest, "host"));
+    }
+    for (const lh_yaml_node *at = roles != NULL ? lh_yaml_node_first(roles) : NULL; at != NULL;
+         at = lh_yaml_node_next(at))
+        mechanisms += count_children(lh_yaml_get(at, "allow"));
+    size_t grants = count_children(lh_yaml_get(root, "grants"));
+    policy->workloads = calloc(count_children(workloads) + 1, sizeof(*policy->workloads));
+    policy->roles = calloc(count_children(roles) + 1, sizeof(*policy->roles));
+    policy->grants = calloc(grants + 1, sizeof(*policy->grants));
+    policy->grants_by_workload = calloc(grants + 1, sizeof(*policy->grants_by_workload));
+    policy->digests = calloc(digests + 1, sizeof(*policy->digests));
+    policy->labels = calloc(labels + 1, sizeof(*policy->labels));
+    policy->mechanisms = calloc(mechanisms + 1, sizeof(*policy->mechanisms));
+    if (policy->workloads == NULL || policy->roles == NULL || policy->grants == NULL ||
+        policy->grants_by_workload == NULL || policy->digests == NULL || policy->labels == NULL ||
+        policy->mechanisms == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    return LH_SUCCESS;
+}
+
+static void take_digests(
+    lh_policy *policy, lh_policy_workload *workload, const lh_yaml_node *node, lh_problems *problems)
+{
+    if (node == NULL)
+        return;
+    uint8_t(*first)[32] = policy->digests + policy->digest_count;
+    bool list = lh_yaml_node_kind(node) == LH_YAML_LIST;
+    const lh_yaml_node *at = list ? lh_yaml_node_first(node) : node;
+    size_t count = 0;
+    for (; at != NULL; at = list ? lh_yaml_node_next(at) : NULL) {
+        lh_schema_digest(at, first[count]);
+        for (size_t i = 0; i < count; i++) {
+            if (memcmp(first[i], first[count], sizeof(first[i])) == 0)
+                refuse_text(at, problems, "each digest once", NULL);
+        }
+        count++;
+    }
+    workload->exe_sha256 = (const uint8_t(*)[32])first;
+    workload->exe_sha256_count = count;
+    policy->digest_count += count;
+}
+
+static void take_host(lh_policy *policy, lh_policy_workload *workload, const lh_yaml_node *node)
+{
+    if (node == NULL)
+        return;
+    workload->host = policy->labels + policy->label_count;
+    for (const lh_yaml_node *at = lh_yaml_node_first(node); at != NULL; at = lh_yaml_node_next(at)) {
+        policy->labels[policy->label_count++] =
+            (lh_policy_label){lh_yaml_node_key(at), lh_schema_string(at, "")};
+        workload->host_count++;
+    }
+}
+
+static void check_attest(
+    const lh_policy_workload *workload, const lh_yaml_node *attest, lh_problems *problems)
+{
+    bool named = workload->user != NULL || workload->has_uid;
+    if (workload->user != NULL && workload->has_uid)
+        refuse(lh_yaml_get(attest, "uid"), problems, "either user or uid", "both");
+    if (!named && workload->unit == NULL && workload->lsm == NULL && workload->exe == NULL &&
+        workload->exe_sha256_count == 0)
+        refuse(attest, problems, "at least one of unit, user, uid, exe, exe_sha256, lsm",
+            "none: every process would match");
+    else if (workload->strength == LH_POLICY_STRONG && !named && workload->unit == NULL &&
+             workload->lsm == NULL)
+        refuse(lh_yaml_get(attest, "strength"), problems, "unit, lsm, user or uid beside strength: strong",
+            "none of them");
+}
+
+static void take_workload(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
+{
+    lh_policy_workload *workload = &policy->workloads[policy->workload_count];
+    const lh_yaml_node *attest = lh_yaml_get(node, "attest");
+    const lh_yaml_node *id = lh_yaml_get(node, "id");
+    const lh_yaml_node *uid = lh_yaml_get(attest, "uid");
+    *workload = (lh_policy_workload){
+        .place = lh_yaml_node_place(node),
+        .index = policy->workload_count++,
+        .id = lh_schema_string(id, ""),
+        .owner = lh_schema_string(lh_yaml_get(node, "owner"), NULL),
+        .unit = lh_schema_string(lh_yaml_get(attest, "unit"), NULL),
+        .user = lh_schema_string(lh_yaml_get(attest, "user"), NULL),
+        .has_uid = uid != NULL,
+        .uid = (uint32_t)lh_schema_int(uid, 0),
+        .exe = lh_schema_string(lh_yaml_get(attest, "exe"), NULL),
+        .lsm = lh_schema_string(lh_yaml_get(attest, "lsm"), NULL),
+        .freshness = lh_schema_duration(lh_yaml_get(attest, "freshness"), LH_POLICY_FRESHNESS),
+        .strength = (enum lh_policy_strength)lh_schema_enum(
+            lh_yaml_get(attest, "strength"), strength_names, LH_POLICY_WEAK),
+    };
+    take_digests(policy, workload, lh_yaml_get(attest, "exe_sha256"), problems);
+    take_host(policy, workload, lh_yaml_get(attest, "host"));
+    check_attest(workload, attest, problems);
+    const char *domain = workload->id + strlen("spiffe://");
+    size_t length = strlen(policy->trust_domain);
+    if (strncmp(domain, policy->trust_domain, length) != 0 || domain[length] != '/') {
+        char expected[320];
+        (void)snprintf(
+            expected, sizeof(expected), "an ID of the trust domain: spiffe://%s/...", policy->trust_domain);
+        refuse_text(id, problems, expected, NULL);
+    }
+}
+
+static void list_key_kinds(char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "a kind of key:");
+    for (int kind = LH_KEY_NONE + 1; kind < LH_KEY_KIND_COUNT; kind++) {
+        const lh_key_row *row = lh_key_row_by_kind((enum lh_key_kind)kind);
+        int written = row != NULL && used < size
+                          ? snprintf(out + used, size - used, "%s %s", kind > 1 ? "," : "", row->name)
+                          : 0;
+        used += written > 0 ? (size_t)written : 0;
+    }
+}
+
+/* The mechanisms that fit a kind of key, as a text and, ended by NULL, as names. */
+static void list_mechanisms(const lh_key_row *key, char *out, size_t size, const char **names, size_t room)
+{
+    size_t rows = 0;
+    const lh_mechanism *table = lh_mechanism_table(&rows);
+    size_t used = (size_t)snprintf(out, size, "a mechanism for %s keys:", key->name);
+    size_t count = 0;
+    for (size_t i = 0; i < rows && used < size && count + 1 < room; i++) {
+        if (table[i].key != key->kind)
+            continue;
+        int written = snprintf(out + used, size - used, "%s %s", count > 0 ? "," : "", table[i].name);
+        used += written > 0 ? (size_t)written : 0;
+        names[count++] = table[i].name;
+    }
+    names[count] = NULL;
+}
+
+static void take_allow(
+    lh_policy *policy, lh_policy_role *role, const lh_yaml_node *allow, lh_problems *problems)
+{
+    const lh_key_row *key = lh_key_row_by_kind(role->key);
+    if (key == NULL)
+        return;
+    const lh_mechanism **first = policy->mechanisms + policy->mechanism_count;
+    role->allow = first;
+    for (const lh_yaml_node *at = lh_yaml_node_first(allow); at != NULL; at = lh_yaml_node_next(at)) {
+        const lh_mechanism *mechanism = lh_mechanism_by_name(lh_yaml_node_text(at));
+        if (mechanism == NULL || mechanism->key != role->key) {
+            char expected[OTHER_NAMES_SIZE];
+            const char *names[32];
+            list_mechanisms(key, expected, sizeof(expected), names, LH_ARRAY_LEN(names));
+            refuse_text(at, problems, expected, lh_schema_nearest(lh_yaml_node_text(at), names));
+            continue;
+        }
+        for (size_t i = 0; i < role->allow_count; i++) {
+            if (first[i] == mechanism)
+                refuse_text(at, problems, "each mechanism once", NULL);
+        }
+        first[role->allow_count++] = mechanism;
+        policy->mechanism_count++;
+    }
+}
+
+static void take_derive(lh_policy_role *role, const lh_yaml_node *derive, lh_problems *problems)
+{
+    const lh_yaml_node *per = lh_yaml_get(derive, "per");
+    const lh_yaml_node *key = lh_yaml_get(derive, "key");
+    int which = lh_schema_enum(per, per_names, LH_POLICY_PER_WORKLOAD);
+    if (which == PER_PERIOD)
+        refuse(per, problems, "workload or lease", "\"period\", which is not offered in this version");
+    else
+        role->per = (enum lh_policy_per)which;
+    const lh_key_row *row = lh_key_row_by_name(lh_schema_string(key, ""));
+    if (row != NULL) {
+        role->key = row->kind;
+        return;
+    }
+    char expected[OTHER_NAMES_SIZE];
+    list_key_kinds(expected, sizeof(expected));
+    refuse_text(key, problems, expected, NULL);
+}
+
+static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
+{
+    lh_policy_role *role = &policy->roles[policy->role_count];
+    const lh_yaml_node *max_ttl = lh_yaml_get(node, "max_ttl");
+    const lh_yaml_node *custody = lh_yaml_get(node, "custody");
+    int64_t ttl = lh_schema_duration(lh_yaml_get(node, "ttl"), 1);
+    *role = (lh_policy_role){
+        .place = lh_yaml_node_place(node),
+        .index = policy->role_count++,
+        .name = lh_schema_string(lh_yaml_get(node, "name"), ""),
+        .parent = lh_schema_string(lh_yaml_get(node, "parent"), ""),
+        .ttl = ttl,
+        .max_ttl = lh_schema_duration(max_ttl, ttl * LH_POLICY_MAX_TTL_FACTOR),
+        .uses = (uint64_t)lh_schema_int(lh_yaml_get(node, "uses"), 0),
+        .owner = lh_schema_string(lh_yaml_get(node, "owner"), NULL),
+        .purpose = lh_schema_string(lh_yaml_get(node, "purpose"), NULL),
+    };
+    take_derive(role, lh_yaml_get(node, "derive"), problems);
+    take_allow(policy, role, lh_yaml_get(node, "allow"), problems);
+    if (role->max_ttl < role->ttl)
+        refuse_text(max_ttl, problems, "a max_ttl not shorter than ttl", NULL);
+    if (lh_schema_enum(custody, custody_names, 0) == CUSTODY_TPM)
+        refuse(custody, problems, "vault", "\"tpm\", which is not offered in this version");
+}
+
+static void take_grant(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
+{
+    const lh_yaml_node *workload = lh_yaml_get(node, "workload");
+    const lh_yaml_node *role = lh_yaml_get(node, "role");
+    const lh_yaml_node *hours = lh_yaml_get(node, "hours");
+    const lh_policy_workload *to = lh_policy_workload_by_id(policy, lh_yaml_node_text(workload));
+    const lh_policy_role *of = lh_policy_role_by_name(policy, lh_yaml_node_text(role));
+    if (to == NULL)
+        refuse_text(workload, problems, "the id of a workload of this document", NULL);
+    if (of == NULL)
+        refuse_text(role, problems, "the name of a role of this document", NULL);
+    if (to == NULL || of == NULL)
+        return;
+    lh_policy_grant *grant = &policy->grants[policy->grant_count];
+    *grant = (lh_policy_grant){
+        .place = lh_yaml_node_place(node),
+        .index = policy->grant_count++,
+        .workload = to->index,
+        .role = of->index,
+        .has_hours = hours != NULL,
+    };
+    if (hours != NULL)
+        (void)parse_hours(lh_yaml_node_text(hours), &grant->from, &grant->to);
+}
+
+static void refuse_twice(
+    lh_place place, const char *list, size_t index, lh_problems *problems, const char *name)
+{
+    char path[LH_PROBLEM_PATH];
+    (void)snprintf(path, sizeof(path), "%s[%zu]", list, index);
+    lh_problem_add(
+        problems, LH_SEVERITY_ERROR, place, path, "expected a name of its own, found \"%.200s\" again", name);
+}
+
+static void check_names(const lh_policy *policy, lh_problems *problems)
+{
+    for (size_t i = 1; i < policy->workload_count; i++) {
+        const lh_policy_workload *before = &policy->workloads[policy->workloads_by_id[i - 1]];
+        const lh_policy_workload *workload = &policy->workloads[policy->workloads_by_id[i]];
+        if (strcmp(before->id, workload->id) == 0)
+            refuse_twice(workload->place, "workloads", workload->index, problems, workload->id);
+    }
+    for (size_t i = 1; i < policy->role_count; i++) {
+        const lh_policy_role *before = &policy->roles[policy->roles_by_name[i - 1]];
+        const lh_policy_role *role = &policy->roles[policy->roles_by_name[i]];
+        if (strcmp(before->name, role->name) == 0)
+            refuse_twice(role->place, "roles", role->index, problems, role->name);
+    }
+}
+
+/* grants_by_workload: each workload's grants stand together, in document order. */
+static void group_grants(lh_policy *policy)
+{
+    for (size_t i = 0; i < policy->grant_count; i++)
+        policy->workloads[policy->grants[i].workload].grant_count++;
+    size_t used = 0;
+    for (size_t i = 0; i < policy->workload_count; i++) {
+        policy->workloads[i].grants = policy->grants_by_workload + used;
+        used += policy->workloads[i].grant_count;
+        policy->workloads[i].grant_count = 0;
+    }
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        lh_policy_workload *workload = &policy->workloads[policy->grants[i].workload];
+        size_t at = (size_t)(workload->grants - policy->grants_by_workload) + workload->grant_count++;
+        policy->grants_by_workload[at] = i;
+    }
+}
+
+typedef void (*take_fn)(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems);
+
+static void take_list(lh_policy *policy, const char *key, take_fn take, lh_problems *problems)
+{
+    const lh_yaml_node *list = lh_yaml_get(lh_yaml_root(policy->yaml), key);
+    for (const lh_yaml_node *at = list != NULL ? lh_yaml_node_first(list) : NULL; at != NULL;
+         at = lh_yaml_node_next(at))
+        take(policy, at, problems);
+}
+
+lh_err lh_policy_parse(lh_bytes doc, const char *file, lh_policy **ret, lh_problems *problems)
+{
+    lh_problems_set_file(problems, file);
+    size_t before = problems->errors;
+    LH_AUTO(lh_policy_freep) lh_policy *policy = calloc(1, sizeof(*policy));
+    if (policy == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    memcpy(policy->file, problems->file, sizeof(policy->file));
+    LH_TRY(lh_yaml_parse(doc, &policy->yaml, problems));
+    const lh_yaml_node *root = lh_yaml_root(policy->yaml);
+    if (!lh_schema_walk(root, &policy_schema, problems))
+        return lh_problems_status(problems, "policy");
+    policy->trust_domain = lh_schema_string(lh_yaml_get(root, "trust_domain"), "");
+    LH_TRY(allocate(policy, root));
+    take_list(policy, "workloads", take_workload, problems);
+    take_list(policy, "roles", take_role, problems);
+    LH_TRY(lh_policy_build_names(policy));
+    check_names(policy, problems);
+    take_list(policy, "grants", take_grant, problems);
+    if (problems->errors != before)
+        return lh_problems_status(problems, "policy");
+    group_grants(policy);
+    LH_TRY(lh_policy_build_index(policy));
+    lh_policy_lint(policy, problems);
+    *ret = LH_TAKE(policy);
+    return LH_SUCCESS;
+}
