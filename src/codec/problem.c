@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Copy text into out as printable ASCII: other bytes become \xNN. Cut at the end of out. */
-static void escape(char *out, size_t size, const char *text)
+void lh_problem_escape(char *out, size_t size, const char *text)
 {
     size_t used = 0;
     for (const unsigned char *at = (const unsigned char *)text; *at != 0; at++) {
@@ -22,7 +21,7 @@ static void escape(char *out, size_t size, const char *text)
 
 void lh_problems_set_file(lh_problems *problems, const char *file)
 {
-    escape(problems->file, sizeof(problems->file), file);
+    lh_problem_escape(problems->file, sizeof(problems->file), file);
 }
 
 void lh_problem_add(lh_problems *problems, enum lh_severity severity, lh_place place, const char *path,
@@ -41,13 +40,13 @@ void lh_problem_add(lh_problems *problems, enum lh_severity severity, lh_place p
     lh_problem *problem = &problems->items[problems->count++];
     problem->severity = severity;
     problem->place = place;
-    escape(problem->path, sizeof(problem->path), path != NULL ? path : "");
+    lh_problem_escape(problem->path, sizeof(problem->path), path != NULL ? path : "");
     char text[LH_PROBLEM_MESSAGE];
     va_list args;
     va_start(args, message);
     int written = vsnprintf(text, sizeof(text), message, args);
     va_end(args);
-    escape(problem->message, sizeof(problem->message), written >= 0 ? text : message);
+    lh_problem_escape(problem->message, sizeof(problem->message), written >= 0 ? text : message);
 }
 
 static void format_one(const lh_problems *problems, const lh_problem *problem, lh_buf *text)

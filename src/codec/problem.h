@@ -45,6 +45,8 @@ void lh_problems_format(const lh_problems *problems, lh_buf *text);
 /* LH_OK without errors (warnings do not count); LH_E_INVALID, reason "document-invalid", whose message is the
  * first error with its place, otherwise. what names the kind of document: "policy". */
 LH_MUST lh_err lh_problems_status(const lh_problems *problems, const char *what);
+/* Copy text as printable ASCII: other bytes become "\xNN". Cut where out (size bytes, NUL included) ends. */
+void lh_problem_escape(char *out, size_t size, const char *text);
 /* Free the items and empty it. */
 void lh_problems_clear(lh_problems *problems);
 

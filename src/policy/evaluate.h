@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     bool allowed;
     char reason[32];                       /* a token from the list above; "" where allowed */
-    char message[512];                     /* a sentence for a person, in both cases */
+    char message[512];                     /* a sentence for a person, in both cases; printable ASCII */
     char workload[LH_LIMIT_SPIFFE_ID + 1]; /* "" where none was found */
     char role[LH_LIMIT_NAME + 1];          /* as asked for (cut, where longer) */
     char hold[LH_LIMIT_NAME + 1];          /* the hold's id, for reason "hold" */

@@ -1,0 +1,199 @@
+#include "daemon/config.h"
+
+#include "codec/schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool is_mode(const char *text)
+{
+    return strlen(text) == 4 && text[0] == '0' && strspn(text, "01234567") == 4;
+}
+
+static bool is_user(const char *text)
+{
+    return text[0] != '-' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(text);
+}
+
+static bool is_tcti(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") > 0;
+}
+
+static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
+
+static const lh_schema dir_schema = {.type = LH_SCHEMA_STRING,
+    .max = LH_LIMIT_PATH - 256, /* room for the names of files in it */
+    .check = lh_schema_is_absolute_path,
+    .expected = "an absolute path without empty, \".\" or \"..\" parts"};
+static const lh_schema socket_schema = {.type = LH_SCHEMA_STRING,
+    .max = LH_CONFIG_SOCKET,
+    .check = lh_schema_is_absolute_path,
+    .expected = "an absolute path of at most 107 bytes without empty, \".\" or \"..\" parts"};
+static const lh_schema mode_schema = {
+    .type = LH_SCHEMA_STRING, .max = 4, .check = is_mode, .expected = "an octal mode such as \"0666\""};
+static const lh_schema tcti_schema = {
+    .type = LH_SCHEMA_STRING, .max = 1024, .check = is_tcti, .expected = "a TCTI such as device:/dev/tpmrm0"};
+static const lh_schema user_schema = {
+    .type = LH_SCHEMA_STRING, .max = 64, .check = is_user, .expected = "a name or number of a user or group"};
+static const lh_schema users_schema = {
+    .type = LH_SCHEMA_LIST, .expected = "a list of names", .item = &user_schema, .max = LH_CONFIG_ADMINS};
+static const lh_schema_field admin_fields[] = {
+    {"users", &users_schema, false}, {"groups", &users_schema, false}, {NULL, NULL, false}};
+static const lh_schema admin_schema = {
+    .type = LH_SCHEMA_MAP, .fields = admin_fields, .expected = "a map { users, groups }"};
+static const lh_schema pcr_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = 23};
+static const lh_schema pcrs_schema = {
+    .type = LH_SCHEMA_LIST, .expected = "a list of PCR numbers", .item = &pcr_schema, .min = 1, .max = 24};
+static const lh_schema_field seal_fields[] = {{"pcrs", &pcrs_schema, true}, {NULL, NULL, false}};
+static const lh_schema seal_schema = {
+    .type = LH_SCHEMA_MAP, .fields = seal_fields, .expected = "a map { pcrs }"};
+static const lh_schema workers_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_CONFIG_WORKERS};
+static const lh_schema interval_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = 86400};
+static const lh_schema level_schema = {.type = LH_SCHEMA_ENUM, .names = level_names};
+static const lh_schema_field config_fields[] = {
+    {"state_dir", &dir_schema, false},
+    {"socket", &socket_schema, false},
+    {"socket_mode", &mode_schema, false},
+    {"tcti", &tcti_schema, false},
+    {"user", &user_schema, false},
+    {"group", &user_schema, false},
+    {"admin", &admin_schema, false},
+    {"seal", &seal_schema, false},
+    {"workers", &workers_schema, false},
+    {"checkpoint_interval", &interval_schema, false},
+    {"log_level", &level_schema, false},
+    {NULL, NULL, false},
+};
+static const lh_schema config_schema = {
+    .type = LH_SCHEMA_MAP, .fields = config_fields, .expected = "a configuration"};
+
+static void free_list(char **list, size_t count)
+{
+    for (size_t i = 0; i < count && list != NULL; i++)
+        free(list[i]);
+    free(list);
+}
+
+void lh_config_free(lh_config *config)
+{
+    if (config == NULL)
+        return;
+    free(config->state_dir);
+    free(config->socket);
+    free(config->tcti);
+    free(config->user);
+    free(config->group);
+    free_list(config->admin_users, config->admin_user_count);
+    free_list(config->admin_groups, config->admin_group_count);
+    free(config);
+}
+
+/* The node's text, or the fallback where there is no node; NULL for none. */
+static lh_err take_text(const lh_yaml_node *node, const char *fallback, char **ret)
+{
+    const char *text = lh_schema_string(node, fallback);
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (text != NULL && copy == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    *ret = copy;
+    return LH_SUCCESS;
+}
+
+static lh_err take_names(const lh_yaml_node *list, const char *fallback, char ***ret, size_t *ret_count)
+{
+    size_t room = list != NULL ? lh_yaml_node_count(list) : 1;
+    *ret = calloc(room + 1, sizeof(**ret));
+    if (*ret == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    if (list == NULL && fallback != NULL) {
+        LH_TRY(take_text(NULL, fallback, &(*ret)[0]));
+        *ret_count = 1;
+    }
+    const lh_yaml_node *at = list != NULL ? lh_yaml_node_first(list) : NULL;
+    for (; at != NULL; at = lh_yaml_node_next(at)) {
+        LH_TRY(take_text(at, NULL, &(*ret)[*ret_count]));
+        (*ret_count)++;
+    }
+    return LH_SUCCESS;
+}
+
+/* root NULL: the defaults. */
+static lh_err build(const lh_yaml_node *root, lh_config **ret)
+{
+    LH_AUTO(lh_config_freep) lh_config *config = calloc(1, sizeof(*config));
+    if (config == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    LH_TRY(take_text(lh_yaml_get(root, "state_dir"), "/var/lib/leasehold", &config->state_dir));
+    LH_TRY(take_text(lh_yaml_get(root, "socket"), "/run/leasehold/vault.sock", &config->socket));
+    LH_TRY(take_text(lh_yaml_get(root, "tcti"), "device:/dev/tpmrm0", &config->tcti));
+    LH_TRY(take_text(lh_yaml_get(root, "user"), "leasehold", &config->user));
+    LH_TRY(take_text(lh_yaml_get(root, "group"), NULL, &config->group));
+    const lh_yaml_node *admin = lh_yaml_get(root, "admin");
+    LH_TRY(take_names(lh_yaml_get(admin, "users"), "root", &config->admin_users, &config->admin_user_count));
+    LH_TRY(take_names(lh_yaml_get(admin, "groups"), NULL, &config->admin_groups, &config->admin_group_count));
+    const lh_yaml_node *pcrs = lh_yaml_get(lh_yaml_get(root, "seal"), "pcrs");
+    const lh_yaml_node *at = pcrs != NULL ? lh_yaml_node_first(pcrs) : NULL;
+    for (; at != NULL; at = lh_yaml_node_next(at))
+        config->seal_pcrs |= UINT32_C(1) << lh_schema_int(at, 0);
+    if (pcrs == NULL)
+        config->seal_pcrs = UINT32_C(1) << 7;
+    const char *mode = lh_schema_string(lh_yaml_get(root, "socket_mode"), "0666");
+    config->socket_mode = (unsigned)strtoul(mode, NULL, 8);
+    config->workers = (unsigned)lh_schema_int(lh_yaml_get(root, "workers"), 0);
+    config->checkpoint_interval = lh_schema_duration(lh_yaml_get(root, "checkpoint_interval"), 60);
+    config->log_level =
+        (enum lh_level)lh_schema_enum(lh_yaml_get(root, "log_level"), level_names, LH_LEVEL_NOTICE);
+    *ret = LH_TAKE(config);
+    return LH_SUCCESS;
+}
+
+lh_err lh_config_defaults(lh_config **ret)
+{
+    return build(NULL, ret);
+}
+
+lh_err lh_config_parse(lh_bytes doc, const char *file, lh_config **ret, lh_problems *problems)
+{
+    lh_problems_set_file(problems, file);
+    LH_AUTO(lh_yaml_freep) lh_yaml *yaml = NULL;
+    LH_TRY(lh_yaml_parse(doc, &yaml, problems));
+    if (!lh_schema_walk(lh_yaml_root(yaml), &config_schema, problems))
+        return lh_problems_status(problems, "configuration");
+    return build(lh_yaml_root(yaml), ret);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+}
+
+lh_err lh_config_load(const char *path, lh_config **ret, lh_problems *problems)
+{
+    LH_AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && errno == ENOENT)
+        return LH_FAIL(LH_E_NOT_FOUND, "there is no configuration file %s", path);
+    if (fd < 0)
+        return LH_FAIL(LH_E_IO, "cannot open the configuration file %s: %s", path, strerrordesc_np(errno));
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    for (;;) {
+        uint8_t block[4096];
+        ssize_t got = read(fd, block, sizeof(block));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return LH_FAIL(
+                LH_E_IO, "cannot read the configuration file %s: %s", path, strerrordesc_np(errno));
+        if (got == 0)
+            break;
+        lh_buf_append(&text, block, (size_t)got);
+        if (!lh_ok(lh_buf_status(&text)))
+            return LH_FAIL(
+                LH_E_LIMIT, "the configuration file %s has more than %d bytes", path, LH_LIMIT_DOCUMENT);
+    }
+    return lh_config_parse(lh_buf_bytes(&text), path, ret, problems);
+}
