@@ -1,13 +1,18 @@
 /* Carries out mechanisms: interprets the rows of p11/mechanism.h.
  *
  * Errors of all calls:
- *   LH_E_INVALID   reason "key-type" (no key, or of another kind than the row's; private use of a public
- * key), "mechanism-use" (the row does not offer that use), "mechanism-param" (the parameter is not what the
- * row wants), "data-length" (input of a length the mechanism cannot take), "signature-length" (a signature
- * that is not as long as the mechanism's) LH_E_SIGNATURE the signature or MAC does not verify LH_E_CORRUPT
- * bad padding or tag; nothing of the plaintext has come out (reason "decrypt") LH_E_LIMIT     out has no
- * room, or more than LH_OP_BUFFER_MAX bytes were fed to a mechanism that buffers LH_E_STATE     fed after an
- * error or after finish, or in parts where the row is single-part LH_E_CRYPTO    a fault
+ *   LH_E_INVALID, with a reason:
+ *     "key-type"         no key, a key of another kind than the row's, or a public key for private use
+ *     "mechanism-use"    the row does not offer that use
+ *     "mechanism-param"  the parameter is not what the row wants
+ *     "data-length"      data of a length that the mechanism cannot take
+ *     "signature-length" a signature that is not as long as the mechanism's
+ *   LH_E_SIGNATURE       the signature or MAC does not verify
+ *   LH_E_CORRUPT         reason "decrypt": bad padding or tag. Of GCM nothing of the plaintext has come out;
+ * of padded CBC fed in parts, earlier blocks have LH_E_LIMIT           out has no room (16 bytes more than
+ * come out, for ECB and CBC), or more than LH_OP_BUFFER_MAX bytes were fed to a mechanism that holds them
+ * back LH_E_STATE           fed after an error or after finish, or in parts where the row is single-part
+ *   LH_E_CRYPTO          a fault
  *
  * ECDSA signatures are raw r ‖ s; input of raw ECDSA is a hash of 1 to 64 bytes, cut to the curve's bits as
  * PKCS#11 says. Ed25519 takes its data in one part. GCM decryption gives nothing out before the tag is

@@ -1,0 +1,135 @@
+/* What all mechanisms have in common: checks, order of calls, lengths. */
+#include "crypto/operation_internal.h"
+
+#include <openssl/crypto.h>
+
+static const lh_op_family *family_of(const lh_mechanism *row)
+{
+    if (row->cipher)
+        return row->param == LH_PARAM_GCM ? &lh_op_gcm : &lh_op_cipher;
+    switch (row->key) {
+    case LH_KEY_NONE: return &lh_op_digest;
+    case LH_KEY_HMAC_SHA256: return &lh_op_hmac;
+    case LH_KEY_EC_P256: return &lh_op_ecdsa;
+    case LH_KEY_ED25519: return &lh_op_eddsa;
+    case LH_KEY_AES256:
+    case LH_KEY_KIND_COUNT:
+    default: return NULL;
+    }
+}
+
+lh_err lh_op_refuse_param(const lh_op *op, const char *why)
+{
+    return LH_REFUSE(LH_E_INVALID, "mechanism-param", "the parameter of %s is wrong: %s", op->row->name, why);
+}
+
+lh_err lh_op_refuse_length(const lh_op *op)
+{
+    return LH_REFUSE(LH_E_INVALID, "data-length", "%s cannot take %llu bytes of data", op->row->name,
+        (unsigned long long)op->total);
+}
+
+lh_err lh_op_check_signature_len(const lh_op *op, lh_bytes signature, size_t want)
+{
+    if (signature.len == want)
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_INVALID, "signature-length", "a signature of %zu bytes: %s has %zu", signature.len,
+        op->row->name, want);
+}
+
+static lh_err check(const lh_key *key, const lh_mechanism *row, unsigned use)
+{
+    if (__builtin_popcount(use) != 1 || (row->uses & use) == 0)
+        return LH_REFUSE(LH_E_INVALID, "mechanism-use", "%s cannot be used for that", row->name);
+    if ((row->key == LH_KEY_NONE) != (key == NULL) || (key && key->kind != row->key))
+        return LH_REFUSE(LH_E_INVALID, "key-type", "%s does not work with a key of this type", row->name);
+    if (key && key->pkey && !key->private_half && use != LH_USE_VERIFY)
+        return LH_REFUSE(LH_E_INVALID, "key-type", "%s needs the private key for that", row->name);
+    return LH_SUCCESS;
+}
+
+lh_err lh_op_begin(
+    lh_crypto *c, const lh_key *key, const lh_mechanism *row, unsigned use, lh_bytes params, lh_op **ret)
+{
+    LH_TRY(check(key, row, use));
+    LH_AUTO(lh_op_freep) lh_op *op = calloc(1, sizeof(*op));
+    if (!op)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    *op = (lh_op){.c = c, .key = key, .row = row, .use = use, .total_max = UINT64_MAX};
+    op->held = LH_BUF_INIT(LH_OP_BUFFER_MAX);
+    op->family = family_of(row);
+    if (!op->family)
+        return LH_RAISE(LH_E_INTERNAL, 0);
+    if (row->param == LH_PARAM_NONE && params.len > 0)
+        return lh_op_refuse_param(op, "it takes none");
+    LH_TRY(op->family->begin(op, params));
+    *ret = LH_TAKE(op);
+    return LH_SUCCESS;
+}
+
+static lh_err update(lh_op *op, lh_bytes data, lh_buf *out)
+{
+    if (op->state == LH_OP_ENDED || (op->state == LH_OP_FED && !op->row->multipart))
+        return LH_FAIL(LH_E_STATE, "%s has had all its data", op->row->name);
+    op->state = LH_OP_FED;
+    if (data.len == 0)
+        return LH_SUCCESS;
+    if (data.len > LH_CRYPTO_CALL_MAX)
+        return LH_FAIL(LH_E_LIMIT, "%zu bytes at once", data.len);
+    if (data.len > op->total_max - op->total) {
+        op->total += data.len;
+        return lh_op_refuse_length(op);
+    }
+    op->total += data.len;
+    return op->family->update(op, data, out);
+}
+
+/* A failed step ends the operation and takes back what it appended. */
+static lh_err settle(lh_op *op, lh_err err, size_t before, lh_buf *out)
+{
+    if (lh_ok(err))
+        err = lh_buf_status(out);
+    if (lh_ok(err))
+        return err;
+    op->state = LH_OP_ENDED;
+    if (out->len > before)
+        OPENSSL_cleanse(out->data + before, out->len - before);
+    out->len = before;
+    return err;
+}
+
+lh_err lh_op_update(lh_op *op, lh_bytes data, lh_buf *out)
+{
+    size_t before = out->len;
+    return settle(op, update(op, data, out), before, out);
+}
+
+lh_err lh_op_finish(lh_op *op, lh_bytes signature, lh_buf *out)
+{
+    if (op->state == LH_OP_ENDED)
+        return LH_FAIL(LH_E_STATE, "%s has ended", op->row->name);
+    size_t before = out->len;
+    lh_err err = settle(op, op->family->finish(op, signature, out), before, out);
+    op->state = LH_OP_ENDED;
+    return err;
+}
+
+void lh_op_free(lh_op *op)
+{
+    if (!op)
+        return;
+    EVP_MD_CTX_free(op->md);
+    EVP_MAC_CTX_free(op->mac);
+    EVP_CIPHER_CTX_free(op->cipher);
+    lh_buf_free(&op->held);
+    free(op);
+}
+
+lh_err lh_op_once(lh_crypto *c, const lh_op_request *request, lh_buf *out)
+{
+    LH_AUTO(lh_op_freep) lh_op *op = NULL;
+    LH_TRY(lh_op_begin(c, request->key, request->row, request->use, request->params, &op));
+    size_t before = out->len;
+    LH_TRY(lh_op_update(op, request->data, out));
+    return settle(op, lh_op_finish(op, request->signature, out), before, out);
+}
