@@ -109,7 +109,7 @@ LH_MUST lh_err lh_store_snapshot_get(
 typedef struct {
     uint64_t groups;       /* committed */
     uint64_t transactions; /* committed, of callers */
-    uint64_t aborted;      /* groups rolled back by a failure */
+    uint64_t aborted;      /* groups of which nothing was kept */
     size_t waiting;        /* callers now */
 } lh_store_stats_now;
 
