@@ -147,7 +147,7 @@ static inline void raw_clear(ESYS_CONTEXT *esys)
  * response. */
 typedef struct {
     int listener, upstream, client;
-    char path[128], target[128], tcti[160];
+    char path[100], target[100], tcti[160];
     pthread_t thread;
     uint8_t commands[1 << 18], responses[1 << 18];
     size_t n_commands, n_responses;
@@ -159,7 +159,7 @@ typedef struct {
 static inline int bus_connect(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+    snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
         close(fd);
