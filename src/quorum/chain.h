@@ -34,6 +34,8 @@ const lh_state *lh_chain_state(const lh_chain *chain);
 const uint8_t *lh_chain_vault(const lh_chain *chain); /* 32 bytes */
 uint64_t lh_chain_sequence(const lh_chain *chain);
 const uint8_t *lh_chain_hash(const lh_chain *chain); /* of the present state, 32 bytes */
+/* The sequence at which the present roster took office. */
+uint64_t lh_chain_roster_since(const lh_chain *chain);
 /* Whether the state of that sequence has that hash: what the anchor asks. */
 bool lh_chain_contains(const lh_chain *chain, uint64_t sequence, const uint8_t hash[32]);
 /* Whether a proposal with that nonce was executed. */

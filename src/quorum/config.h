@@ -1,8 +1,12 @@
-/* Configuration records (but for the genesis): an executed proposal with its votes, and what it came to. */
+/* Configuration records (the genesis is encoded in genesis.c): an executed proposal with its votes, and what
+ * it came to. */
 #ifndef LH_QUORUM_CONFIG_H
 #define LH_QUORUM_CONFIG_H
 
 #include "quorum/proposal.h"
+
+#define LH_CONFIG_FORMAT 1
+enum lh_config_type { LH_CONFIG_GENESIS = 0, LH_CONFIG_OPERATION = 1 }; /* stands in records */
 
 typedef struct {
     uint8_t previous[32]; /* hash of the state it builds on */

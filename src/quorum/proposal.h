@@ -109,6 +109,10 @@ LH_MUST lh_err lh_proposal_text(
 /* LH_E_NOT_FOUND "proposal-unknown". */
 LH_MUST lh_err lh_proposal_load(
     lh_records *records, const uint8_t id[LH_GOVERNED_ID_SIZE], lh_proposal **ret);
+/* The same within a transaction, and writing it. */
+LH_MUST lh_err lh_proposal_fetch(
+    lh_record_txn *txn, const uint8_t id[LH_GOVERNED_ID_SIZE], lh_proposal **ret);
+LH_MUST lh_err lh_proposal_store(lh_record_txn *txn, const lh_proposal *proposal);
 typedef lh_err (*lh_proposal_fn)(const lh_proposal *proposal, void *arg);
 /* Every proposal that is kept, in order of id. */
 LH_MUST lh_err lh_proposal_each(lh_records *records, lh_proposal_fn fn, void *arg);

@@ -1,0 +1,51 @@
+#include "quorum/config.h"
+
+#include "codec/bin.h"
+#include "quorum/params.h"
+
+static void free_buf(lh_buf *buf)
+{
+    lh_buf_free(buf);
+}
+
+void lh_config_clear(lh_config *config)
+{
+    lh_proposal_free(config->proposal);
+    *config = (lh_config){0};
+}
+
+lh_err lh_config_encode(const lh_config *config, lh_buf *out)
+{
+    LH_AUTO(free_buf) lh_buf proposal = LH_BUF_INIT(LH_LIMIT_RECORD);
+    LH_TRY(lh_proposal_encode(config->proposal, &proposal));
+    lh_put_u8(out, LH_CONFIG_FORMAT);
+    lh_put_u8(out, LH_CONFIG_OPERATION);
+    lh_put_raw(out, config->previous, sizeof config->previous);
+    lh_put_u64(out, config->sequence);
+    lh_put_u64(out, (uint64_t)config->at);
+    lh_put_blob(out, lh_buf_bytes(&proposal));
+    lh_put_raw(out, config->outcome.parent_id, sizeof config->outcome.parent_id);
+    lh_put_raw(out, config->outcome.parent_commitment, sizeof config->outcome.parent_commitment);
+    lh_selector_encode(&config->outcome.selector, out);
+    return lh_buf_status(out);
+}
+
+lh_err lh_config_decode(lh_bytes encoding, lh_config *ret)
+{
+    LH_AUTO(lh_config_clear) lh_config config = {0};
+    lh_reader r = lh_reader_new(encoding);
+    if (lh_read_u8(&r) != LH_CONFIG_FORMAT || lh_read_u8(&r) != LH_CONFIG_OPERATION)
+        r.bad = true;
+    lh_read_into(&r, config.previous, sizeof config.previous);
+    config.sequence = lh_read_u64(&r);
+    config.at = (int64_t)lh_read_u64(&r);
+    lh_bytes proposal = lh_read_blob(&r, LH_LIMIT_RECORD);
+    lh_read_into(&r, config.outcome.parent_id, sizeof config.outcome.parent_id);
+    lh_read_into(&r, config.outcome.parent_commitment, sizeof config.outcome.parent_commitment);
+    lh_selector_decode(&r, &config.outcome.selector);
+    LH_TRY(lh_read_done(&r, "a configuration record"));
+    LH_TRY(lh_proposal_decode(proposal, &config.proposal));
+    *ret = config;
+    config.proposal = NULL; /* handed on */
+    return LH_SUCCESS;
+}
