@@ -1,11 +1,12 @@
 /* YAML over libfyaml's events. Invariants:
- * 1. libfyaml sees only UTF-8 without control characters, of bounded size, and is asked for events only: it
+ * 1. libfyaml sees only visible UTF-8 of bounded size, and is asked for events only: it
  *    builds no documents, resolves nothing and prints nothing.
  * 2. A tree has at most LH_LIMIT_YAML_NODES nodes and is at most LH_LIMIT_YAML_DEPTH deep.
  * 3. Line and column of what was read are counted here, from byte offsets. */
 #include "codec/yaml.h"
 
 #include "base/limits.h"
+#include "codec/utf8.h"
 
 #include <libfyaml.h>
 #include <stdio.h>
@@ -87,26 +88,6 @@ void lh_yaml_free(lh_yaml *yaml)
     free(yaml);
 }
 
-/* Bytes of the UTF-8 character at the beginning of text; 0 where it is not one. Source: RFC 3629, section 4.
- */
-static size_t utf8_length(lh_bytes text)
-{
-    const uint8_t *b = text.data;
-    if (b[0] < 0x80)
-        return 1;
-    size_t length = b[0] >= 0xf0 ? 4 : b[0] >= 0xe0 ? 3 : 2;
-    if (b[0] < 0xc2 || b[0] > 0xf4 || text.len < length)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((b[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) || (b[0] == 0xf0 && b[1] < 0x90) ||
-        (b[0] == 0xf4 && b[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 /* The place of a byte offset. Offsets mostly come in rising order: lines are counted on from the last. */
 static lh_place place_of(builder *b, size_t offset)
 {
@@ -137,21 +118,29 @@ static void fail(builder *b, lh_place place, const char *message)
     b->failed = true;
 }
 
-/* What is wrong with the character at the beginning of text (length bytes long); NULL where nothing is. */
-static const char *refuse_character(const uint8_t *at, size_t length, size_t left)
+/* What is wrong with the character at the beginning of text; NULL where nothing is. */
+static const char *refuse_character(lh_bytes text, size_t *ret_length)
 {
+    uint32_t code_point = 0;
+    size_t length = lh_utf8_next(text, &code_point);
+    *ret_length = length;
     if (length == 0)
         return "expected UTF-8, found a byte that is not";
-    if (at[0] == '\r' && (left < 2 || at[1] != '\n'))
-        return "expected lines that end in LF or CRLF, found a CR by itself";
-    bool c0 = at[0] < 0x20 && at[0] != '\t' && at[0] != '\n' && at[0] != '\r';
-    bool c1 = length == 2 && at[0] == 0xc2 && at[1] < 0xa0;
-    bool separator = length == 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9);
-    if (c0 || c1 || separator || at[0] == 0x7f)
-        return "expected no control characters, found one (write it as an escape in double quotes)";
-    if (length == 3 && at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)
-        return "expected no byte order mark, found one";
-    return NULL;
+    if (code_point == '\t' || code_point == '\n')
+        return NULL;
+    if (code_point == '\r')
+        return text.len >= 2 && text.data[1] == '\n'
+                   ? NULL
+                   : "expected lines that end in LF or CRLF, found a CR by itself";
+    switch (lh_utf8_rune(code_point)) {
+    case LH_RUNE_LINE_BREAK:
+    case LH_RUNE_CONTROL:
+        return "expected no control characters, found one (write it as an escape in quotes)";
+    case LH_RUNE_INVISIBLE:
+        return "expected characters that can be seen, found an invisible or bidirectional one";
+    case LH_RUNE_VISIBLE:
+    default: return NULL;
+    }
 }
 
 static bool check_bytes(builder *b)
@@ -166,9 +155,8 @@ static bool check_bytes(builder *b)
             fail(b, place_of(b, i), "expected no directives, found a line that begins with '%'");
             return false;
         }
-        size_t left = b->doc.len - i;
-        size_t length = utf8_length((lh_bytes){b->doc.data + i, left});
-        const char *refused = refuse_character(b->doc.data + i, length, left);
+        size_t length = 0;
+        const char *refused = refuse_character((lh_bytes){b->doc.data + i, b->doc.len - i}, &length);
         if (refused != NULL) {
             fail(b, place_of(b, i), refused);
             return false;
@@ -271,7 +259,8 @@ static void take_scalar(builder *b, struct fy_event *event, lh_place place)
     if (text == NULL)
         length = 0;
     for (size_t i = 0; i < length;) {
-        size_t step = utf8_length((lh_bytes){(const uint8_t *)text + i, length - i});
+        uint32_t code_point = 0;
+        size_t step = lh_utf8_next((lh_bytes){(const uint8_t *)text + i, length - i}, &code_point);
         if (step == 0 || text[i] == '\0') {
             fail(b, place,
                 step == 0 ? "expected UTF-8 in a string, found an escape that is not"

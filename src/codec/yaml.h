@@ -2,6 +2,7 @@
  *
  * The subset that a configuration needs, and nothing that makes a document say something else than it shows.
  * Refused: more than LH_LIMIT_DOCUMENT bytes, not UTF-8, control characters (tab and line ends excepted),
+ * invisible and bidirectional characters,
  * byte order marks, aliases, anchors, tags, directives, merge keys, keys that are not plain text, duplicate
  * keys, more than one document, no document, depth beyond LH_LIMIT_YAML_DEPTH, more than LH_LIMIT_YAML_NODES
  * nodes, a NUL in a string. Scalars stay text; schema.h gives them types. Nothing is printed.
