@@ -39,10 +39,22 @@ LH_MUST lh_err lh_proc_cgroup_parse(lh_bytes text, char *ret_path, size_t size);
  * where false. */
 bool lh_proc_unit_parse(const char *path, char *ret_unit, size_t size);
 
-/* One line of /proc/<pid>/mountinfo: mount id and file system type ("ext4", "fuse.sshfs"). */
-LH_MUST lh_err lh_proc_mountinfo_parse(lh_bytes line, uint64_t *ret_mount_id, char *ret_type, size_t size);
+typedef struct {
+    uint64_t id;
+    bool nosuid;
+    char type[32]; /* "ext4", "fuse.sshfs" */
+} lh_proc_mount;
 
-/* A value of /proc/<pid>/fdinfo/<n>, such as "Pid" or "mnt_id". LH_E_NOT_FOUND where there is none. */
-LH_MUST lh_err lh_proc_fdinfo_parse(lh_bytes text, const char *key, int64_t *ret);
+/* One line of /proc/<pid>/mountinfo. */
+LH_MUST lh_err lh_proc_mount_parse(lh_bytes line, lh_proc_mount *ret);
+/* Find a mount in a whole mountinfo. LH_E_NOT_FOUND. */
+LH_MUST lh_err lh_proc_mount_find(lh_bytes text, uint64_t id, lh_proc_mount *ret);
+/* Whether this kernel alone decides what a file of this type of file system holds: not a user's program
+ * (FUSE) and not another machine. Types we do not know do not count. */
+bool lh_proc_mount_is_local(const lh_proc_mount *mount);
+
+/* Whether an LSM label confines: an enforced AppArmor profile, or an SELinux type that is not one of the
+ * unconfined ones while SELinux enforces. */
+bool lh_proc_label_confines(const char *label, bool selinux_enforces);
 
 #endif
