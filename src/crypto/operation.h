@@ -8,10 +8,11 @@
  *     "data-length"      data of a length that the mechanism cannot take
  *     "signature-length" a signature that is not as long as the mechanism's
  *   LH_E_SIGNATURE       the signature or MAC does not verify
- *   LH_E_CORRUPT         reason "decrypt": bad padding or tag. Of GCM nothing of the plaintext has come out;
- * of padded CBC fed in parts, earlier blocks have LH_E_LIMIT           out has no room (16 bytes more than
- * come out, for ECB and CBC), or more than LH_OP_BUFFER_MAX bytes were fed to a mechanism that holds them
- * back LH_E_STATE           fed after an error or after finish, or in parts where the row is single-part
+ *   LH_E_CORRUPT         reason "decrypt": bad padding or tag. Of GCM nothing of the plaintext has
+ *                        come out; of padded CBC fed in parts, earlier blocks have
+ *   LH_E_LIMIT           out has no room (ECB and CBC want 16 bytes more than come out), or more than
+ *                        LH_OP_BUFFER_MAX bytes fed to a mechanism that holds them back
+ *   LH_E_STATE           fed after an error or after finish, or in parts to a single-part row
  *   LH_E_CRYPTO          a fault
  *
  * ECDSA signatures are raw r ‖ s; input of raw ECDSA is a hash of 1 to 64 bytes, cut to the curve's bits as
