@@ -9,7 +9,7 @@
 
 #include "merkle/tree.h"
 
-#define LH_CHECKPOINT_MAX 8192          /* bytes of a whole note */
+#define LH_CHECKPOINT_MAX 131072        /* bytes of a whole note: room for 16 post-quantum signatures */
 #define LH_CHECKPOINT_ORIGIN_MAX 256    /* bytes of the origin, and of a key's name */
 #define LH_CHECKPOINT_SIGNATURES_MAX 32 /* signature lines of a note */
 #define LH_NOTE_SIGNATURE_MAX 5120      /* bytes of one line's signature, key id included */
