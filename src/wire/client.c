@@ -202,8 +202,8 @@ lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret)
     client->fd = -1;
     client->timeout_ms = LH_CLIENT_CALL_MS;
     client->next_id = 1;
-    client->out = (lh_buf)LH_BUF_INIT(LH_LIMIT_MESSAGE);
-    client->in = (lh_buf)LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    client->out = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    client->in = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     LH_TRY(say_hello(client, fd, kind));
     *ret = LH_TAKE(client);
     return LH_SUCCESS;
@@ -217,6 +217,12 @@ void lh_client_close(lh_client *client)
     lh_buf_free(&client->out);
     lh_buf_free(&client->in);
     free(client);
+}
+
+void lh_client_abandon(lh_client *client)
+{
+    if (client)
+        close_fd(&client->fd);
 }
 
 static lh_err answer(lh_client *client, uint64_t id, lh_bytes body, int64_t deadline)

@@ -20,13 +20,16 @@ typedef struct lh_client lh_client;
 LH_MUST lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret);
 /* Takes NULL. Safe in a forked child: closes the inherited descriptor and tells the daemon nothing. */
 void lh_client_close(lh_client *client);
+/* For a child forked while another thread of the parent was inside a call: closes the inherited descriptor
+ * and leaves the memory, which may be half changed, alone. Takes NULL. */
+void lh_client_abandon(lh_client *client);
 LH_DEFINE_FREEP(lh_client, lh_client_close)
 
 /* One call: request is the call's struct (NULL where empty), *ret_reply its reply's. Spans of the reply
  * borrow from the client until its next call or its end. Challenges are answered on the way. Errors: what the
  * daemon answered (lh_err_last() has reason and message); LH_E_GONE with reason "connection-lost" (sent, no
- * answer: it may have been done) or "connection-closed" (not delivered: it was not done); LH_E_TIMEOUT,
- * LH_E_PROTOCOL. After any of these but the daemon's own errors the client is broken. */
+ * answer: it may have been done) or "connection-closed" (not delivered: it was not done), LH_E_TIMEOUT and
+ * LH_E_PROTOCOL, after which the client is broken; LH_E_LIMIT for a request longer than the daemon takes. */
 LH_MUST lh_err lh_client_call(lh_client *client, enum lh_call call, const void *request, void *ret_reply);
 /* No call can succeed any more: close it and open another. */
 bool lh_client_broken(const lh_client *client);

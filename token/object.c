@@ -1,0 +1,158 @@
+/* What searches told of objects, kept by handle: a handle names one object for ever, so that nothing here
+ * goes stale but by an object's end, which the daemon answers at its next use. Attributes that change, or
+ * whose telling issues a lease, are marked LH_ATTRIBUTE_ASK and never kept. */
+#include "token.h"
+
+#include "p11/attribute.h"
+
+/* Where handle is, or would be. */
+static size_t position(const lh_token *token, uint64_t handle)
+{
+    size_t low = 0;
+    size_t high = token->object_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (token->objects[middle].handle < handle)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static lh_token_object *cached(lh_token *token, uint64_t handle)
+{
+    size_t at = position(token, handle);
+    return at < token->object_count && token->objects[at].handle == handle ? &token->objects[at] : NULL;
+}
+
+static lh_err make_room(lh_token *token)
+{
+    if (token->object_count < token->object_room)
+        return LH_SUCCESS;
+    size_t room = token->object_room ? 2 * token->object_room : 16;
+    lh_token_object *objects = reallocarray(token->objects, room, sizeof(*objects));
+    if (!objects)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    token->objects = objects;
+    token->object_room = room;
+    return LH_SUCCESS;
+}
+
+lh_err lh_token_object_put(lh_token *token, uint64_t handle, lh_bytes attributes)
+{
+    /* Read once here, so that nothing malformed is kept. */
+    lh_reader r = lh_reader_new(attributes);
+    lh_wire_attribute a;
+    while (lh_wire_next_attribute(&r, &a))
+        continue;
+    LH_TRY(lh_read_done(&r, "an object's attributes"));
+    uint8_t *copy = malloc(attributes.len + 1);
+    if (!copy)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    if (attributes.len > 0)
+        memcpy(copy, attributes.data, attributes.len);
+    lh_token_object *object = cached(token, handle);
+    if (object) {
+        free(object->attributes);
+        object->attributes = copy;
+        object->len = attributes.len;
+        return LH_SUCCESS;
+    }
+    lh_err err = make_room(token);
+    if (!lh_ok(err)) {
+        free(copy);
+        return err;
+    }
+    size_t at = position(token, handle);
+    memmove(
+        &token->objects[at + 1], &token->objects[at], (token->object_count - at) * sizeof(*token->objects));
+    token->objects[at] = (lh_token_object){handle, copy, attributes.len};
+    token->object_count++;
+    return LH_SUCCESS;
+}
+
+void lh_token_object_drop(lh_token *token, uint64_t handle)
+{
+    size_t at = position(token, handle);
+    if (at >= token->object_count || token->objects[at].handle != handle)
+        return;
+    free(token->objects[at].attributes);
+    token->object_count--;
+    memmove(
+        &token->objects[at], &token->objects[at + 1], (token->object_count - at) * sizeof(*token->objects));
+}
+
+void lh_token_objects_clear(lh_token *token)
+{
+    for (size_t i = 0; i < token->object_count; i++)
+        free(token->objects[i].attributes);
+    free(token->objects);
+    token->objects = NULL;
+    token->object_count = token->object_room = 0;
+}
+
+CK_RV lh_token_object_get(lh_token *token, CK_OBJECT_HANDLE handle, const lh_token_object **ret)
+{
+    if (handle == CK_INVALID_HANDLE || handle > INT64_MAX)
+        return CKR_OBJECT_HANDLE_INVALID;
+    lh_token_object *object = cached(token, handle);
+    if (!object) {
+        lh_attributes_request request = {.handle = handle};
+        lh_attributes_reply reply;
+        lh_err err = lh_token_call(token, LH_CALL_ATTRIBUTES, &request, &reply, 0);
+        if (lh_ok(err))
+            err = lh_token_object_put(token, handle, reply.attributes);
+        if (!lh_ok(err))
+            return lh_token_rv(err, LH_CONTEXT_OBJECT);
+        object = cached(token, handle);
+    }
+    *ret = object;
+    return CKR_OK;
+}
+
+bool lh_token_object_attribute(const lh_token_object *object, CK_ATTRIBUTE_TYPE type, lh_wire_attribute *ret)
+{
+    lh_reader r = lh_reader_new(LH_BYTES(object->attributes, object->len));
+    lh_wire_attribute a;
+    while (lh_wire_next_attribute(&r, &a)) {
+        if (a.type != type)
+            continue;
+        *ret = a;
+        return a.flags != LH_ATTRIBUTE_NONE;
+    }
+    return false;
+}
+
+bool lh_token_object_bool(const lh_token_object *object, CK_ATTRIBUTE_TYPE type)
+{
+    lh_wire_attribute a;
+    return lh_token_object_attribute(object, type, &a) && a.value.len == 1 && a.value.data[0] != 0;
+}
+
+bool lh_token_object_ulong(const lh_token_object *object, CK_ATTRIBUTE_TYPE type, CK_ULONG *ret)
+{
+    lh_wire_attribute a;
+    return lh_token_object_attribute(object, type, &a) && lh_attribute_to_native(LH_VALUE_ULONG, a.value.data,
+                                                              a.value.len, ret, sizeof(*ret)) == sizeof(*ret);
+}
+
+/* One attribute of a template against what the object has. What is not told to a search does not match. */
+static bool matches_one(const lh_token_object *object, const CK_ATTRIBUTE *wanted)
+{
+    lh_wire_attribute a;
+    if (!lh_token_object_attribute(object, wanted->type, &a) || a.flags != 0)
+        return false;
+    uint8_t value[LH_WIRE_VALUE_MAX];
+    size_t len = lh_attribute_to_native(
+        lh_attribute_kind_of(wanted->type), a.value.data, a.value.len, value, sizeof(value));
+    return len == wanted->ulValueLen && (len == 0 || memcmp(value, wanted->pValue, len) == 0);
+}
+
+bool lh_token_object_matches(const lh_token_object *object, const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++)
+        if (!matches_one(object, &template[i]))
+            return false;
+    return true;
+}

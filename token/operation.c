@@ -1,0 +1,353 @@
+/* Operations: what is common to sign, verify, encrypt, decrypt and digest.
+ *
+ * Invariants:
+ * 1. Init asks the daemon for nothing: it checks the mechanism's row and what is known of the key. A whole
+ *    operation of up to LH_WIRE_DATA_MAX bytes, in one part or (but for ciphers that give output as they go)
+ * in many, is one round trip.
+ * 2. An operation is carried out once. Output that finds no room is kept until a buffer comes that it fits.
+ * 3. Every call ends the operation, but those that PKCS#11 2.40 section 5.2 says leave it active: a
+ * successful part, a length query, and CKR_BUFFER_TOO_SMALL.
+ */
+#include "token.h"
+
+#include "p11/attribute.h"
+
+#define BLOCK 16u /* the most that one part's output, or the end's, may exceed its input by */
+
+static enum lh_token_context context_of(const lh_token_op *op)
+{
+    return op->use == LH_USE_DECRYPT ? LH_CONTEXT_DECRYPT : LH_CONTEXT_KEY;
+}
+
+static CK_RV too_long(const lh_token_op *op)
+{
+    return op->use == LH_USE_DECRYPT ? CKR_ENCRYPTED_DATA_LEN_RANGE : CKR_DATA_LEN_RANGE;
+}
+
+static bool is_cipher(const lh_token_op *op)
+{
+    return (op->use & (LH_USE_ENCRYPT | LH_USE_DECRYPT)) != 0;
+}
+
+/* Nothing comes out before the end: gathered here rather than fed as it comes. A GCM decryption tells nothing
+ * before its tag is verified. */
+static bool is_held_back(const lh_token_op *op)
+{
+    return !is_cipher(op) || !op->row->multipart ||
+           (op->row->param == LH_PARAM_GCM && op->use == LH_USE_DECRYPT);
+}
+
+static bool can_stream(const lh_token_op *op)
+{
+    return op->row->multipart && !(op->row->param == LH_PARAM_GCM && op->use == LH_USE_DECRYPT);
+}
+
+void lh_token_op_end(lh_token *token, lh_token_op *op)
+{
+    if (op->stream != 0 && token && token->client && token->generation == op->generation) {
+        lh_op_cancel_request request = {op->stream};
+        /* The daemon forgets it at the end of the connection at the latest. */
+        LH_IGNORE(lh_token_call(token, LH_CALL_OP_CANCEL, &request, NULL, op->generation));
+    }
+    lh_buf_free(&op->params);
+    lh_buf_free(&op->gathered);
+    lh_buf_free(&op->result);
+    memset(op, 0, sizeof(*op));
+}
+
+/* --- init ------------------------------------------------------------------------------------------------
+ */
+
+static bool is_allowed(const lh_token_object *object, CK_MECHANISM_TYPE type)
+{
+    lh_wire_attribute a;
+    if (!lh_token_object_attribute(object, CKA_ALLOWED_MECHANISMS, &a) || a.flags != 0)
+        return true;
+    lh_reader r = lh_reader_new(a.value);
+    while (r.left >= 8)
+        if (lh_read_u64(&r) == type)
+            return true;
+    return false;
+}
+
+static CK_RV check_key_once(lh_token *token, const lh_token_op *op)
+{
+    static const struct {
+        unsigned use;
+        CK_ATTRIBUTE_TYPE attribute;
+    } permits[] = {{LH_USE_SIGN, CKA_SIGN}, {LH_USE_VERIFY, CKA_VERIFY}, {LH_USE_ENCRYPT, CKA_ENCRYPT},
+        {LH_USE_DECRYPT, CKA_DECRYPT}};
+    const lh_token_object *object;
+    CK_RV rv = lh_token_object_get(token, op->key, &object);
+    if (rv != CKR_OK)
+        return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_KEY_HANDLE_INVALID : rv;
+    CK_ULONG class;
+    CK_ULONG type;
+    if (!lh_token_object_ulong(object, CKA_CLASS, &class) ||
+        (class != CKO_PRIVATE_KEY && class != CKO_PUBLIC_KEY && class != CKO_SECRET_KEY))
+        return CKR_KEY_HANDLE_INVALID;
+    const lh_key_row *key = lh_key_row_by_kind(op->row->key);
+    if (!key || !lh_token_object_ulong(object, CKA_KEY_TYPE, &type) || type != key->ck_type)
+        return CKR_KEY_TYPE_INCONSISTENT;
+    for (size_t i = 0; i < LH_ARRAY_LEN(permits); i++)
+        if (op->use == permits[i].use && !lh_token_object_bool(object, permits[i].attribute))
+            return CKR_KEY_FUNCTION_NOT_PERMITTED;
+    return is_allowed(object, op->row->type) ? CKR_OK : CKR_MECHANISM_INVALID;
+}
+
+static CK_RV check_key(lh_token *token, const lh_token_op *op)
+{
+    if (op->use == LH_USE_DIGEST)
+        return CKR_OK;
+    CK_RV rv = check_key_once(token, op);
+    if (rv != CKR_KEY_FUNCTION_NOT_PERMITTED && rv != CKR_MECHANISM_INVALID)
+        return rv;
+    /* Policy may allow more by now than when the key was found: ask before refusing. */
+    lh_token_object_drop(token, op->key);
+    return check_key_once(token, op);
+}
+
+CK_RV lh_token_op_init(lh_token *token, lh_token_session *session, unsigned use,
+    const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    lh_token_op *op = lh_token_session_op(session, use);
+    if (op->active)
+        return CKR_OPERATION_ACTIVE;
+    if (!mechanism)
+        return CKR_ARGUMENTS_BAD;
+    const lh_mechanism *row = lh_mechanism_by_type(mechanism->mechanism);
+    if (!row || !(row->uses & use))
+        return CKR_MECHANISM_INVALID;
+    op->use = use;
+    op->row = row;
+    op->key = use == LH_USE_DIGEST ? 0 : key;
+    op->params.max = LH_WIRE_PARAMS_MAX;
+    op->gathered.max = LH_WIRE_DATA_MAX;
+    op->result.max = SIZE_MAX / 2;
+    CK_RV rv = check_key(token, op);
+    if (rv == CKR_OK)
+        rv = lh_token_params(row, mechanism, &op->params);
+    op->active = rv == CKR_OK;
+    if (rv != CKR_OK)
+        lh_token_op_end(token, op);
+    return rv;
+}
+
+/* --- talking to the daemon -------------------------------------------------------------------------------
+ */
+
+static enum lh_call one_shot_call(unsigned use)
+{
+    size_t count;
+    const lh_call_row *rows = lh_call_table(&count);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].use == use)
+            return rows[i].call;
+    return LH_CALL_HELLO; /* never: every use has its row */
+}
+
+static lh_err call_once(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature)
+{
+    lh_operate_request request = {op->key, op->row->type, lh_buf_bytes(&op->params), data, signature};
+    lh_output_reply reply;
+    LH_TRY(lh_token_call(token, one_shot_call(op->use), &request, &reply, 0));
+    lh_buf_append(&op->result, reply.output.data, reply.output.len);
+    return lh_buf_status(&op->result);
+}
+
+static lh_err stream_begin(lh_token *token, lh_token_op *op)
+{
+    if (op->stream != 0)
+        return LH_SUCCESS;
+    lh_op_begin_request request = {(uint8_t)op->use, op->key, op->row->type, lh_buf_bytes(&op->params)};
+    lh_op_begin_reply reply;
+    LH_TRY(lh_token_call(token, LH_CALL_OP_BEGIN, &request, &reply, 0));
+    op->stream = reply.operation;
+    op->generation = token->generation;
+    return LH_SUCCESS;
+}
+
+static lh_err stream_feed(lh_token *token, lh_token_op *op, lh_bytes data)
+{
+    LH_TRY(stream_begin(token, op));
+    while (data.len > 0) {
+        size_t n = data.len < LH_WIRE_DATA_MAX ? data.len : LH_WIRE_DATA_MAX;
+        lh_op_update_request request = {op->stream, LH_BYTES(data.data, n)};
+        lh_output_reply reply;
+        LH_TRY(lh_token_call(token, LH_CALL_OP_UPDATE, &request, &reply, op->generation));
+        lh_buf_append(&op->result, reply.output.data, reply.output.len);
+        LH_TRY(lh_buf_status(&op->result));
+        data = LH_BYTES(data.data + n, data.len - n);
+    }
+    return LH_SUCCESS;
+}
+
+static lh_err stream_finish(lh_token *token, lh_token_op *op, lh_bytes signature)
+{
+    lh_op_finish_request request = {.operation = op->stream, .signature = signature};
+    op->stream = 0; /* ended, whatever the answer */
+    lh_output_reply reply;
+    LH_TRY(lh_token_call(token, LH_CALL_OP_FINISH, &request, &reply, op->generation));
+    lh_buf_append(&op->result, reply.output.data, reply.output.len);
+    return lh_buf_status(&op->result);
+}
+
+static lh_err perform(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature)
+{
+    if (data.len <= LH_WIRE_DATA_MAX)
+        return call_once(token, op, data, signature);
+    LH_TRY(stream_feed(token, op, data));
+    return stream_finish(token, op, signature);
+}
+
+/* --- answering the application ---------------------------------------------------------------------------
+ */
+
+static CK_RV fail(lh_token *token, lh_token_op *op, CK_RV rv)
+{
+    if (rv == CKR_KEY_HANDLE_INVALID)
+        lh_token_object_drop(token, op->key);
+    lh_token_op_end(token, op);
+    return rv;
+}
+
+/* Hand the result out, or keep it for the next call of the same function. */
+static CK_RV deliver(lh_token *token, lh_token_op *op, enum lh_token_held function, lh_token_output out)
+{
+    if (out.len) {
+        bool fits = out.data && *out.len >= op->result.len;
+        *out.len = op->result.len;
+        if (!fits && (op->result.len > 0 || !out.data)) {
+            op->held = function;
+            return out.data ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+        }
+        if (op->result.len > 0)
+            memcpy(out.data, op->result.data, op->result.len);
+    }
+    op->held = LH_HELD_NONE;
+    lh_buf_clear(&op->result);
+    if (function != LH_HELD_UPDATE)
+        lh_token_op_end(token, op);
+    return CKR_OK;
+}
+
+/* How long the whole output for len bytes of input is; *ret_exact where that is certain. */
+static CK_ULONG output_len(const lh_token_op *op, size_t len, bool *ret_exact)
+{
+    *ret_exact = !is_cipher(op);
+    if (op->use == LH_USE_ENCRYPT && op->row->padding && len < SIZE_MAX - BLOCK)
+        return len / BLOCK * BLOCK + BLOCK;
+    return lh_mechanism_output_len(op->row, op->use, len);
+}
+
+/* True where the answer is known without asking: a length query, or a buffer that is certainly too small. */
+static bool answer_length(const lh_token_op *op, size_t input, lh_token_output out, CK_RV *ret)
+{
+    if (!out.len)
+        return false;
+    bool exact;
+    CK_ULONG need = output_len(op, input, &exact);
+    if (out.data && (!exact || *out.len >= need))
+        return false;
+    *ret = out.data ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+    *out.len = need;
+    return true;
+}
+
+CK_RV lh_token_op_once(lh_token *token, lh_token_session *session, unsigned use, lh_bytes data,
+    lh_bytes signature, lh_token_output out)
+{
+    lh_token_op *op = lh_token_session_op(session, use);
+    if (!op->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if ((data.len > 0 && !data.data) ||
+        (use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len))
+        return fail(token, op, CKR_ARGUMENTS_BAD);
+    if (op->parts)
+        return fail(token, op, CKR_OPERATION_ACTIVE);
+    CK_RV rv;
+    if (op->held == LH_HELD_ONCE)
+        return deliver(token, op, LH_HELD_ONCE, out);
+    if (data.len > LH_WIRE_DATA_MAX && !can_stream(op))
+        return fail(token, op, too_long(op));
+    if (signature.len > LH_WIRE_SIGNATURE_MAX)
+        return fail(token, op, CKR_SIGNATURE_LEN_RANGE);
+    if (answer_length(op, data.len, out, &rv))
+        return rv;
+    lh_err err = perform(token, op, data, signature);
+    if (!lh_ok(err))
+        return fail(token, op, lh_token_rv(err, context_of(op)));
+    return deliver(token, op, LH_HELD_ONCE, out);
+}
+
+/* A part of an operation that gives nothing out before its end. */
+static CK_RV gather(lh_token *token, lh_token_op *op, lh_bytes data)
+{
+    if (op->stream == 0 && data.len <= LH_WIRE_DATA_MAX - op->gathered.len) {
+        lh_buf_append(&op->gathered, data.data, data.len);
+        return op->gathered.status == LH_OK ? CKR_OK : fail(token, op, CKR_HOST_MEMORY);
+    }
+    if (!can_stream(op))
+        return fail(token, op, too_long(op));
+    lh_err err = stream_feed(token, op, lh_buf_bytes(&op->gathered));
+    lh_buf_clear(&op->gathered);
+    if (lh_ok(err))
+        err = stream_feed(token, op, data);
+    return lh_ok(err) ? CKR_OK : fail(token, op, lh_token_rv(err, context_of(op)));
+}
+
+CK_RV lh_token_op_update(
+    lh_token *token, lh_token_session *session, unsigned use, lh_bytes data, lh_token_output out)
+{
+    lh_token_op *op = lh_token_session_op(session, use);
+    if (!op->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if ((data.len > 0 && !data.data) || (is_cipher(op) && !out.len))
+        return fail(token, op, CKR_ARGUMENTS_BAD);
+    if (op->held == LH_HELD_UPDATE)
+        return deliver(token, op, LH_HELD_UPDATE, out);
+    if (op->held != LH_HELD_NONE)
+        return fail(token, op, CKR_OPERATION_ACTIVE);
+    if (is_cipher(op) && !out.data) {
+        *out.len = data.len < SIZE_MAX - BLOCK ? data.len + BLOCK : data.len;
+        return CKR_OK;
+    }
+    op->parts = true;
+    if (is_held_back(op)) {
+        if (out.len)
+            *out.len = 0;
+        return gather(token, op, data);
+    }
+    lh_err err = stream_feed(token, op, data);
+    if (!lh_ok(err))
+        return fail(token, op, lh_token_rv(err, context_of(op)));
+    return deliver(token, op, LH_HELD_UPDATE, out);
+}
+
+CK_RV lh_token_op_final(
+    lh_token *token, lh_token_session *session, unsigned use, lh_bytes signature, lh_token_output out)
+{
+    lh_token_op *op = lh_token_session_op(session, use);
+    if (!op->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len)
+        return fail(token, op, CKR_ARGUMENTS_BAD);
+    if (op->held == LH_HELD_FINAL)
+        return deliver(token, op, LH_HELD_FINAL, out);
+    if (op->held != LH_HELD_NONE)
+        return fail(token, op, CKR_OPERATION_ACTIVE);
+    if (signature.len > LH_WIRE_SIGNATURE_MAX)
+        return fail(token, op, CKR_SIGNATURE_LEN_RANGE);
+    CK_RV rv;
+    if (is_held_back(op) && answer_length(op, op->gathered.len, out, &rv))
+        return rv;
+    if (!is_held_back(op) && !out.data) {
+        *out.len = BLOCK;
+        return CKR_OK;
+    }
+    lh_err err = op->stream != 0 ? stream_finish(token, op, signature)
+                                 : call_once(token, op, lh_buf_bytes(&op->gathered), signature);
+    if (!lh_ok(err))
+        return fail(token, op, lh_token_rv(err, context_of(op)));
+    return deliver(token, op, LH_HELD_FINAL, out);
+}
