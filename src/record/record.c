@@ -276,20 +276,25 @@ uint64_t lh_record_count(lh_records *records, enum lh_record_kind kind)
     return count;
 }
 
+lh_err lh_record_ids(lh_records *records, enum lh_record_kind kind, lh_record_id **ret_ids, size_t *ret_count)
+{
+    if ((unsigned)kind < LH_RECORD_CONFIG || (unsigned)kind >= LH_RECORD_KIND_END)
+        return LH_FAIL(LH_E_INVALID, "no such kind of record");
+    pthread_mutex_lock(&records->lock);
+    lh_err err = lh_directory_ids(&records->directory[kind], NULL, ret_ids, ret_count);
+    pthread_mutex_unlock(&records->lock);
+    return err;
+}
+
 lh_err lh_record_each(lh_records *records, enum lh_record_kind kind, lh_record_fn fn, void *arg)
 {
     LH_AUTO(lh_freep) lh_record_id *ids = NULL;
     LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(LH_LIMIT_RECORD);
     size_t count = 0;
-    if ((unsigned)kind < LH_RECORD_CONFIG || (unsigned)kind >= LH_RECORD_KIND_END)
-        return LH_FAIL(LH_E_INVALID, "no such kind of record");
-    pthread_mutex_lock(&records->lock);
-    lh_err err = lh_directory_ids(&records->directory[kind], NULL, &ids, &count);
-    pthread_mutex_unlock(&records->lock);
-    LH_TRY(err);
+    LH_TRY(lh_record_ids(records, kind, &ids, &count));
     for (size_t i = 0; i < count; i++) {
         lh_buf_clear(&plain);
-        err = lh_record_get(records, kind, &ids[i], &plain);
+        lh_err err = lh_record_get(records, kind, &ids[i], &plain);
         if (err.code == LH_E_NOT_FOUND) /* deleted meanwhile */
             continue;
         LH_TRY(err);

@@ -108,6 +108,9 @@ LH_MUST lh_err lh_record_get_secret(
     lh_records *records, enum lh_record_kind kind, const lh_record_id *id, lh_secret **ret);
 bool lh_record_exists(lh_records *records, enum lh_record_kind kind, const lh_record_id *id);
 uint64_t lh_record_count(lh_records *records, enum lh_record_kind kind);
+/* The ids of the kind, in order; the caller frees *ret_ids. Reads no record. */
+LH_MUST lh_err lh_record_ids(
+    lh_records *records, enum lh_record_kind kind, lh_record_id **ret_ids, size_t *ret_count);
 /* Each record of the kind in order of id: those there when the call began, but for those deleted meanwhile.
  */
 LH_MUST lh_err lh_record_each(lh_records *records, enum lh_record_kind kind, lh_record_fn fn, void *arg);
