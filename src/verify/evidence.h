@@ -105,13 +105,13 @@ typedef struct {
  * another attestation than a quote "evidence-format"        a part that does not parse "evidence-hierarchy"
  * the key is not a primary of the endorsement hierarchy "evidence-nonce"         another nonce
  * "evidence-facts", "evidence-channel", "evidence-ephemeral" likewise "evidence-proof"         the leaf is
- * not in the tree "evidence-qualifying"    the quote is not over that tree "evidence-age"           the nonce
- * was issued too long ago, or in the future "evidence-selection"     the quote covers other PCRs or banks
- * than asked "evidence-pcr-digest"    the values sent are not those quoted "evidence-pcr"           a value
- * that the reference does not allow (the message names the PCR) "evidence-reset"         resetCount or
- * restartCount went back "evidence-firmware"      the TPM's firmware is another Other errors: LH_E_INVALID
- * (an expectation that makes no sense), faults. Keys: ECDSA P-256 with SHA-256; RSA (2048 bits or more)
- * RSASSA or RSAPSS with SHA-256. */
+ * not in the tree "evidence-qualifying"    the quote is not over the tree that leaf and proof lead to
+ * "evidence-age"           the nonce was issued too long ago, or in the future "evidence-selection"     the
+ * quote covers other PCRs or banks than asked "evidence-pcr-digest"    the values sent are not those quoted
+ * "evidence-pcr"           a value that the reference does not allow (the message names the PCR)
+ * "evidence-reset"         resetCount or restartCount went back "evidence-firmware"      the TPM's firmware
+ * is another Other errors: LH_E_INVALID (an expectation that makes no sense), faults. Keys: ECDSA P-256 with
+ * SHA-256; RSA (2048 bits or more) RSASSA or RSAPSS with SHA-256. */
 LH_MUST lh_err lh_evidence_verify(lh_crypto *c, const lh_evidence *evidence,
     const lh_evidence_expectation *expectation, lh_evidence_result *ret);
 
