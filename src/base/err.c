@@ -2,31 +2,23 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static _Thread_local lh_err_detail last_error;
 
 lh_err lh_err_raise(enum lh_code code, int64_t foreign, const char *file, int line, const char *reason,
     const char *message, ...)
 {
-    lh_err_detail *d = &last_error;
-    d->code = code;
-    d->foreign = foreign;
-    d->file = file;
-    d->line = line;
-    d->reason[0] = '\0';
+    /* Built aside: reason and arguments may point into the previous detail. */
+    lh_err_detail next = {.code = code, .foreign = foreign, .file = file, .line = line};
     if (reason)
-        snprintf(d->reason, sizeof(d->reason), "%s", reason);
-    d->message[0] = '\0';
+        snprintf(next.reason, sizeof(next.reason), "%s", reason);
     if (message) {
-        /* Formatted aside: an argument may point into the previous detail. */
-        char text[sizeof(d->message)];
         va_list args;
         va_start(args, message);
-        vsnprintf(text, sizeof(text), message, args);
+        vsnprintf(next.message, sizeof(next.message), message, args);
         va_end(args);
-        memcpy(d->message, text, sizeof(text));
     }
+    last_error = next;
     return (lh_err){code};
 }
 
