@@ -319,12 +319,20 @@ static void close_collection(builder *b, enum lh_yaml_kind kind)
     b->depth--;
 }
 
+/* The library's marks of quoted scalars, anchors and aliases are behind their first character. */
+static size_t start_of(const builder *b, size_t offset)
+{
+    if (offset == 0 || offset > b->doc.len)
+        return offset;
+    return memchr("\"'&*", b->doc.data[offset - 1], 4) != NULL ? offset - 1 : offset;
+}
+
 static void refuse_token(builder *b, struct fy_token *token, const char *message)
 {
     if (token == NULL || b->failed)
         return;
     const struct fy_mark *mark = fy_token_start_mark(token);
-    fail(b, mark != NULL ? place_of(b, mark->input_pos) : b->last, message);
+    fail(b, mark != NULL ? place_of(b, start_of(b, mark->input_pos)) : b->last, message);
 }
 
 static void refuse_anchor_tag(builder *b, struct fy_token *anchor, struct fy_token *tag)
@@ -337,15 +345,6 @@ static void open_document(builder *b, lh_place place)
 {
     if (++b->documents > 1)
         fail(b, place, "expected one document, found another");
-}
-
-/* The library's mark of a quoted scalar is behind its quote. */
-static size_t start_of(const builder *b, size_t offset)
-{
-    if (offset == 0 || offset > b->doc.len)
-        return offset;
-    uint8_t before = b->doc.data[offset - 1];
-    return before == '"' || before == '\'' ? offset - 1 : offset;
 }
 
 static void take_event(builder *b, struct fy_event *event)
