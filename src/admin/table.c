@@ -194,7 +194,7 @@ FIELDS(vote_reply) = {
     NAME("officer", REQUIRED),
     LIST("approvals", REQUIRED, PAGE, approval),
     NUMBER("needed", REQUIRED, LH_LIMIT_OFFICERS),
-    LINE("state", REQUIRED, 16),
+    LINE("state", OPTIONAL, 16),
     OBJECT("result", OPTIONAL, NULL),
     END,
 };

@@ -1,0 +1,77 @@
+/* leasehold explain: why something is allowed or refused. */
+#include "commands.h"
+#include "output.h"
+
+static lh_err explain_role(lh_cli *cli)
+{
+    int64_t pid = -1;
+    LH_TRY(cli_number(cli, "pid", INT32_MAX, &pid));
+    LH_AUTO(lh_json_freep)
+    json_t *request = json_pack("{s:s,s:s,s:s*,s:s*}", "call", "explain", "role", cli->args[0], "mechanism",
+        cli_value(cli, "mechanism"), "use", cli_value(cli, "use"));
+    if (request == NULL)
+        return CLI_MISUSE("role and mechanism must be UTF-8 text");
+    if (pid >= 0 && json_object_set_new(request, "pid", json_integer(pid)) != 0)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    LH_AUTO(lh_json_freep) json_t *reply = NULL;
+    LH_TRY(cli_call(cli, LH_TAKE(request), &reply));
+    bool allowed = out_bool(reply, "allowed");
+    cli->exit_code = allowed ? CLI_DONE : CLI_FAILED;
+    if (cli->json)
+        return out_json(reply);
+    const char *reason = out_line(reply, "reason");
+    const char *rule = out_line(reply, "rule");
+    (void)printf("%s%s%s%s\n", allowed ? "allowed" : "refused", reason[0] == '\0' ? "" : " [", reason,
+        reason[0] == '\0' ? "" : "]");
+    if (rule[0] != '\0')
+        (void)printf("rule: %s\n", rule);
+    out_text(stdout, json_string_value(json_object_get(reply, "text")));
+    (void)putchar('\n');
+    return LH_SUCCESS;
+}
+
+static lh_err list_refusals(lh_cli *cli)
+{
+    LH_AUTO(lh_json_freep) json_t *reply = NULL;
+    LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "refusals"), &reply));
+    if (cli->json)
+        return out_json(reply);
+    size_t i;
+    json_t *refusal;
+    json_array_foreach(json_object_get(reply, "refusals"), i, refusal)
+    {
+        (void)printf("%s  %s [%s]\n", out_line(refusal, "time"), out_line(refusal, "role"),
+            out_line(refusal, "reason"));
+        (void)printf("  pid %lld, uid %lld, %s\n", out_number(refusal, "pid"), out_number(refusal, "uid"),
+            out_line(refusal, "exe"));
+        if (out_line(refusal, "rule")[0] != '\0')
+            (void)printf("  rule: %s\n", out_line(refusal, "rule"));
+        (void)printf("  %s\n", out_line(refusal, "text"));
+    }
+    if (json_array_size(json_object_get(reply, "refusals")) == 0)
+        (void)printf("nothing was refused lately\n");
+    return LH_SUCCESS;
+}
+
+static lh_err run(lh_cli *cli)
+{
+    return cli->n_args == 0 ? list_refusals(cli) : explain_role(cli);
+}
+
+static const cli_option options[] = {
+    {"pid", "N", "for this process (else for the caller)"},
+    {"mechanism", "NAME", "with this mechanism, such as ecdsa-sha256"},
+    {"use", "USE", "for this use: sign, verify, encrypt or decrypt"},
+    {NULL, NULL, NULL},
+};
+
+const cli_command cmd_explain = {
+    .name = "explain",
+    .arguments = "[ROLE]",
+    .summary = "why a process may or may not use a role; without ROLE: recent refusals",
+    .details = "Exits with 1 where it would be refused. Those who are no admins see their own processes and\n"
+               "refusals only.\n",
+    .options = options,
+    .max_args = 1,
+    .run = run,
+};

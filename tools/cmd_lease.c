@@ -1,0 +1,108 @@
+/* leasehold lease: who may use which key until when; ending one, and revoking one for good. */
+#include "commands.h"
+#include "output.h"
+#include "proposal.h"
+
+static void print_lease(json_t *lease)
+{
+    (void)printf("%s  %-8s %s to %s\n", out_line(lease, "id"), out_line(lease, "state"),
+        out_line(lease, "role"), out_line(lease, "workload"));
+    (void)printf("  pid %lld, uid %lld; issued %s, expires %s, at most until %s\n", out_number(lease, "pid"),
+        out_number(lease, "uid"), out_line(lease, "issued"), out_line(lease, "expires"),
+        out_line(lease, "not_after"));
+    (void)printf("  used %lld", out_number(lease, "used"));
+    if (out_number(lease, "uses") > 0)
+        (void)printf(" of %lld", out_number(lease, "uses"));
+    (void)printf("; assurance %s%s%s\n", out_line(lease, "assurance"),
+        out_line(lease, "reason")[0] == '\0' ? "" : "; ", out_line(lease, "reason"));
+}
+
+static lh_err run_list(lh_cli *cli)
+{
+    LH_AUTO(lh_json_freep) json_t *reply = NULL;
+    json_t *request = json_pack("{s:s,s:b}", "call", "leases", "all", cli_flag(cli, "all") ? 1 : 0);
+    LH_TRY(cli_call(cli, request, &reply));
+    if (cli->json)
+        return out_json(reply);
+    size_t i;
+    json_t *lease;
+    json_array_foreach(json_object_get(reply, "leases"), i, lease) print_lease(lease);
+    if (json_array_size(json_object_get(reply, "leases")) == 0)
+        (void)printf("no lease %s\n", cli_flag(cli, "all") ? "is known" : "is active");
+    return LH_SUCCESS;
+}
+
+static lh_err run_show(lh_cli *cli)
+{
+    LH_AUTO(lh_json_freep) json_t *reply = NULL;
+    LH_TRY(cli_call(cli, json_pack("{s:s,s:s}", "call", "lease.show", "id", cli->args[0]), &reply));
+    if (cli->json)
+        return out_json(reply);
+    print_lease(json_object_get(reply, "lease"));
+    const char *evidence = out_line(reply, "evidence");
+    if (evidence[0] != '\0')
+        (void)printf("  evidence (base64): %s\n", evidence);
+    return LH_SUCCESS;
+}
+
+static lh_err run_end(lh_cli *cli)
+{
+    LH_AUTO(lh_json_freep) json_t *reply = NULL;
+    LH_TRY(cli_call(cli, json_pack("{s:s,s:s}", "call", "lease.end", "id", cli->args[0]), &reply));
+    if (cli->json)
+        return out_json(reply);
+    (void)printf("lease %s has ended\n", cli->args[0]);
+    return LH_SUCCESS;
+}
+
+static lh_err run_revoke(lh_cli *cli)
+{
+    return proposal_make_json(cli, "lease.revoke", json_pack("{s:s}", "lease", cli->args[0]), true);
+}
+
+static const cli_option list_options[] = {
+    {"all", NULL, "those that have ended, too"},
+    {NULL, NULL, NULL},
+};
+static const cli_option revoke_options[] = {
+    PROPOSAL_MAKE_OPTIONS,
+    {NULL, NULL, NULL},
+};
+
+const cli_command cmd_lease_list = {
+    .name = "lease list",
+    .arguments = "",
+    .summary = "leases: who may use which key until when",
+    .options = list_options,
+    .run = run_list,
+};
+
+const cli_command cmd_lease_show = {
+    .name = "lease show",
+    .arguments = "ID",
+    .summary = "one lease with the evidence it was issued on",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_show,
+};
+
+const cli_command cmd_lease_end = {
+    .name = "lease end",
+    .arguments = "ID",
+    .summary = "end a lease now; the workload may get another",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_end,
+};
+
+const cli_command cmd_lease_revoke = {
+    .name = "lease revoke",
+    .arguments = "ID",
+    .summary = "end a lease and hold its workload and role; takes one officer",
+    .details = "The hold stands until a quorum lifts it (`leasehold hold lift`). Without --key the proposal\n"
+               "waits for one officer's signature.\n",
+    .options = revoke_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_revoke,
+};

@@ -1,0 +1,46 @@
+/* A development vault as processes: software TPM and daemon, in a folder. */
+#ifndef LH_TOOLS_DEV_VAULT_H
+#define LH_TOOLS_DEV_VAULT_H
+
+#include "admin/client.h"
+#include "dev_dir.h"
+#include "proc/child.h"
+#include "proc/swtpm.h"
+
+#define DEV_OFFICERS 2
+
+typedef struct {
+    dev_dir dir;
+    bool have_dir;
+    char socket[DEV_PATH_MAX + 32];
+    char module[4096];
+    lh_swtpm *swtpm;
+    lh_child *daemon;
+    lh_admin_client *client;
+} dev_vault;
+
+/* True where the person wants it to end: asked between the steps. */
+typedef bool (*dev_stop_fn)(void *arg);
+
+typedef struct {
+    const char *dir; /* NULL: a new one in TMPDIR or /tmp */
+    bool verbose;    /* the daemon's messages go to our standard error */
+    dev_stop_fn stop;
+    void *stop_arg;
+} dev_options;
+
+/* Start everything up to an open vault with its policy. After an error, or LH_E_GONE "interrupted", the
+ * caller still calls dev_vault_end. vault: zeroed. */
+LH_MUST lh_err dev_vault_start(const dev_options *options, dev_vault *vault);
+/* End the processes, remove the folder. Errors: LH_E_IO (something could not be removed). */
+LH_MUST lh_err dev_vault_end(dev_vault *vault);
+
+/* The founding and the policy, over the ordinary admin calls (dev_found.c). */
+LH_MUST lh_err dev_found(dev_vault *vault, const dev_options *options);
+/* Start making the officers' keys; they are there once the children have exited. */
+LH_MUST lh_err dev_officers_start(const dev_vault *vault, lh_child *ret_children[DEV_OFFICERS]);
+LH_MUST lh_err dev_officers_wait(lh_child *children[DEV_OFFICERS]);
+/* LH_E_GONE reason "interrupted" where stop says so. */
+LH_MUST lh_err dev_check_stop(const dev_options *options);
+
+#endif
