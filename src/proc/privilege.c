@@ -29,7 +29,8 @@ static lh_err caps_make(const lh_privilege_spec *spec, cap_t *ret)
         return LH_RAISE(LH_E_NOMEM, errno);
     for (size_t i = 0; i < spec->n_caps; i++) {
         cap_value_t value = spec->caps[i];
-        if (cap_set_flag(caps, CAP_PERMITTED, 1, &value, CAP_SET) != 0 ||
+        /* cap_set_flag passes over one that it does not know. */
+        if (!CAP_IS_SUPPORTED(value) || cap_set_flag(caps, CAP_PERMITTED, 1, &value, CAP_SET) != 0 ||
             cap_set_flag(caps, CAP_EFFECTIVE, 1, &value, CAP_SET) != 0)
             return LH_FAIL(LH_E_INVALID, "there is no capability %d", value);
     }
