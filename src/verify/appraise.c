@@ -177,8 +177,9 @@ static lh_err check_age(const lh_evidence_expectation *x)
         return LH_SUCCESS;
     int64_t age;
     if (__builtin_sub_overflow(x->now_ms, x->nonce_issued_ms, &age) || age < 0 || age > x->max_age_ms)
-        return REFUSE("evidence-age", "the nonce was issued %lld ms before now; allowed are %lld",
-            (long long)(x->now_ms - x->nonce_issued_ms), (long long)x->max_age_ms);
+        return REFUSE("evidence-age",
+            "the nonce was not issued within the last %lld ms; ask for a new one and answer it at once",
+            (long long)x->max_age_ms);
     return LH_SUCCESS;
 }
 
