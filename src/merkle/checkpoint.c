@@ -40,23 +40,19 @@ static bool good_origin(lh_bytes origin)
     return origin.len <= LH_CHECKPOINT_ORIGIN_MAX && good_line(origin);
 }
 
-/* The white space of Unicode outside ASCII, as UTF-8. */
-static bool has_unicode_space(lh_bytes text)
-{
-    static const char *const spaces[] = {"\xc2\x85", "\xc2\xa0", "\xe1\x9a\x80", "\xe2\x80\x80",
-        "\xe2\x80\x81", "\xe2\x80\x82", "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
-        "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8", "\xe2\x80\xa9",
-        "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
-    for (size_t i = 0; i < LH_ARRAY_LEN(spaces); i++)
-        if (memmem(text.data, text.len, spaces[i], strlen(spaces[i])))
-            return true;
-    return false;
-}
-
+/* A key's name: what is visible, without spaces (of any kind) and plus. */
 static bool good_name(lh_bytes name)
 {
-    return name.len <= LH_CHECKPOINT_ORIGIN_MAX && good_line(name) && !memchr(name.data, ' ', name.len) &&
-           !memchr(name.data, '+', name.len) && !has_unicode_space(name);
+    if (name.len == 0 || name.len > LH_CHECKPOINT_ORIGIN_MAX)
+        return false;
+    while (name.len > 0) {
+        uint32_t c = 0;
+        size_t len = lh_utf8_next(name, &c);
+        if (len == 0 || c == ' ' || c == '+' || lh_utf8_rune(c) != LH_RUNE_VISIBLE)
+            return false;
+        name = LH_BYTES(name.data + len, name.len - len);
+    }
+    return true;
 }
 
 static lh_err check_key(const lh_note_key *key)
