@@ -7,6 +7,10 @@
 #include <malloc.h>
 
 #define HANDLES_AT_ONCE 64u
+/* Part 2, 7.2: the first handle of a range. (tpm2-tss's own macros shift into the sign bit.) */
+#define FIRST_TRANSIENT 0x80000000u
+#define FIRST_LOADED_SESSION 0x02000000u
+#define FIRST_SAVED_SESSION 0x03000000u
 
 static const char *text_of(TSS2_RC rc)
 {
@@ -134,9 +138,9 @@ static lh_err prepare(lh_core *core)
 {
     LH_TRY(start_up(core));
     if (core->simulator) {
-        LH_TRY(flush_range(core, TPM2_TRANSIENT_FIRST));
-        LH_TRY(flush_range(core, TPM2_LOADED_SESSION_FIRST));
-        LH_TRY(flush_range(core, TPM2_ACTIVE_SESSION_FIRST));
+        LH_TRY(flush_range(core, FIRST_TRANSIENT));
+        LH_TRY(flush_range(core, FIRST_LOADED_SESSION));
+        LH_TRY(flush_range(core, FIRST_SAVED_SESSION));
     }
     if (core->owner_auth) {
         TPM2B_AUTH auth = {.size = (UINT16)lh_secret_len(core->owner_auth)};
