@@ -201,9 +201,11 @@ lh_err proposal_make_json(lh_cli *cli, const char *operation, json_t *params_tak
     char *text = json_dumps(params, json_object_size(params) > 1 ? JSON_INDENT(2) : 0);
     if (text == NULL)
         return LH_RAISE(LH_E_NOMEM, 0);
-    lh_err err = proposal_make(cli, operation, LH_BYTES_STR(text), effect);
+    LH_AUTO(lh_buf_free) lh_buf bytes = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    lh_buf_printf(&bytes, "%s\n", text);
     free(text);
-    return err;
+    LH_TRY(lh_buf_status(&bytes));
+    return proposal_make(cli, operation, lh_buf_bytes(&bytes), effect);
 }
 
 static void print_result(json_t *result)
