@@ -166,16 +166,16 @@ static bool check_bytes(builder *b)
     return true;
 }
 
-static char *copy_text(builder *b, const char *text, size_t length)
+static char *copy_text(builder *b, lh_bytes text)
 {
-    char *copy = arena_alloc(b->yaml, length + 1);
+    char *copy = arena_alloc(b->yaml, text.len + 1);
     if (copy == NULL) {
         b->no_memory = true;
         return NULL;
     }
-    if (length > 0)
-        memcpy(copy, text, length);
-    copy[length] = '\0';
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
     return copy;
 }
 
@@ -252,40 +252,74 @@ static void check_duplicates(builder *b, const lh_yaml_node *map)
     }
 }
 
-static void take_scalar(builder *b, struct fy_event *event, lh_place place)
+/* The text of a scalar token, by chunks: in 0.7.12 fy_token_get_text leaks its buffer on single-quoted text
+ * with many quotes in it, and fy_token_iter_read copies the wrong bytes. */
+static void read_text(builder *b, struct fy_token *token, lh_place place, lh_buf *text)
 {
-    size_t length = 0;
-    const char *text = fy_token_get_text(event->scalar.value, &length);
-    if (text == NULL)
-        length = 0;
-    for (size_t i = 0; i < length;) {
+    struct fy_token_iter *iter = fy_token_iter_create(token);
+    if (iter == NULL) {
+        b->no_memory = true;
+        return;
+    }
+    int error = 0;
+    const struct fy_iter_chunk *chunk_read = NULL;
+    while ((chunk_read = fy_token_iter_chunk_next(iter, chunk_read, &error)) != NULL)
+        lh_buf_append(text, chunk_read->str, chunk_read->len);
+    fy_token_iter_destroy(iter);
+    b->no_memory = !lh_ok(lh_buf_status(text));
+    if (error != 0)
+        fail(b, place, "expected a text, found a block without lines");
+}
+
+/* What is wrong with the text of a scalar; NULL where nothing is. */
+static const char *refuse_text(lh_bytes text)
+{
+    for (size_t i = 0; i < text.len;) {
         uint32_t code_point = 0;
-        size_t step = lh_utf8_next((lh_bytes){(const uint8_t *)text + i, length - i}, &code_point);
-        if (step == 0 || text[i] == '\0') {
-            fail(b, place,
-                step == 0 ? "expected UTF-8 in a string, found an escape that is not"
-                          : "expected no NUL in a string, found one");
-            return;
-        }
+        size_t step = lh_utf8_next((lh_bytes){text.data + i, text.len - i}, &code_point);
+        if (step == 0)
+            return "expected UTF-8 in a string, found an escape that is not";
+        if (code_point == 0)
+            return "expected no NUL in a string, found one";
         i += step;
     }
-    bool plain = fy_token_scalar_style(event->scalar.value) == FYSS_PLAIN;
-    bool is_key = b->parent != NULL && b->parent->kind == LH_YAML_MAP && b->key == NULL;
-    if (is_key) {
-        if (length == 0)
-            fail(b, place, "expected a key, found nothing");
-        else if (plain && length == 2 && memcmp(text, "<<", 2) == 0)
-            fail(b, place, "expected no merge keys, found one: write the values out");
-        else if (count_node(b, place))
-            b->key = copy_text(b, text, length);
-        b->key_place = place;
+    return NULL;
+}
+
+static void take_key(builder *b, lh_bytes text, bool plain, lh_place place)
+{
+    if (text.len == 0)
+        fail(b, place, "expected a key, found nothing");
+    else if (plain && lh_bytes_equal(text, LH_BYTES_STR("<<")))
+        fail(b, place, "expected no merge keys, found one: write the values out");
+    else if (count_node(b, place))
+        b->key = copy_text(b, text);
+    b->key_place = place;
+}
+
+static void take_scalar(builder *b, struct fy_token *token, lh_place place)
+{
+    /* Escapes can make text longer than its source, twice at most. */
+    LH_AUTO(lh_buf_free) lh_buf buf = LH_BUF_INIT(2 * LH_LIMIT_DOCUMENT);
+    read_text(b, token, place, &buf);
+    if (b->failed || b->no_memory)
+        return;
+    lh_bytes text = lh_buf_bytes(&buf);
+    const char *refused = refuse_text(text);
+    if (refused != NULL) {
+        fail(b, place, refused);
+        return;
+    }
+    bool plain = fy_token_scalar_style(token) == FYSS_PLAIN;
+    if (b->parent != NULL && b->parent->kind == LH_YAML_MAP && b->key == NULL) {
+        take_key(b, text, plain, place);
         return;
     }
     lh_yaml_node *node = add_node(b, LH_YAML_SCALAR, place);
     if (node == NULL)
         return;
     node->plain = plain;
-    const char *copy = copy_text(b, text, length);
+    const char *copy = copy_text(b, text);
     if (copy != NULL)
         node->text = copy;
 }
@@ -358,7 +392,7 @@ static void take_event(builder *b, struct fy_event *event)
     case FYET_SCALAR:
         refuse_anchor_tag(b, event->scalar.anchor, event->scalar.tag);
         if (!b->failed)
-            take_scalar(b, event, place);
+            take_scalar(b, event->scalar.value, place);
         break;
     case FYET_SEQUENCE_START:
         refuse_anchor_tag(b, event->sequence_start.anchor, event->sequence_start.tag);

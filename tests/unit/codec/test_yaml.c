@@ -140,6 +140,27 @@ static lh_err parse(lh_bytes doc, lh_problems *problems)
     return lh_yaml_parse(doc, &yaml, problems);
 }
 
+/* Text that is many pieces to the library: each once, and none kept (the leak checker looks on). */
+static void quotes_are_read(void **state)
+{
+    (void)state;
+    char text[2048] = "a: '";
+    char wanted[1024] = "";
+    for (size_t i = 0; i < 300; i++) {
+        strcat(text, "x''");
+        strcat(wanted, "x'");
+    }
+    strcat(text, "'\nb: \"\\x41\\u00e9\\\n  c\"\nd: >-\n  e\n  f\n\n  g\n");
+    lh_problems problems = LH_PROBLEMS_INIT;
+    LH_AUTO(lh_yaml_freep) lh_yaml *yaml = NULL;
+    assert_true(lh_ok(lh_yaml_parse(LH_BYTES_STR(text), &yaml, &problems)));
+    const lh_yaml_node *root = lh_yaml_root(yaml);
+    assert_string_equal(lh_yaml_node_text(lh_yaml_get(root, "a")), wanted);
+    assert_string_equal(lh_yaml_node_text(lh_yaml_get(root, "b")), "A\xc3\xa9"
+                                                                   "c");
+    assert_string_equal(lh_yaml_node_text(lh_yaml_get(root, "d")), "e f\ng");
+}
+
 static void limits_hold(void **state)
 {
     (void)state;
@@ -194,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(places_are_counted),
         cmocka_unit_test(refusals_have_a_place),
+        cmocka_unit_test(quotes_are_read),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(problems_are_bounded),
     };
