@@ -241,6 +241,15 @@ static lh_err tell_report(lh_cli *cli, const bundle *b, json_t *daemon, bool pin
     return out_json(report);
 }
 
+static lh_err pin_keys(const lh_cli *cli, bundle *b)
+{
+    const char *keys = cli_value(cli, "keys");
+    if (keys == NULL)
+        return LH_SUCCESS;
+    bundle_clear_keys(b);
+    return bundle_load_keys(b, keys);
+}
+
 static lh_err run_verify(lh_cli *cli)
 {
     LH_AUTO(lh_crypto_freep) lh_crypto *crypto = NULL;
@@ -249,20 +258,21 @@ static lh_err run_verify(lh_cli *cli)
     LH_TRY(bundle_new(crypto, &b));
     LH_AUTO(lh_json_freep) json_t *daemon = NULL;
     const char *file = cli_value(cli, "bundle");
-    if (file != NULL) {
+    if (file != NULL)
         LH_TRY(bundle_load(b, file));
-    } else {
+    else
         LH_TRY(ask_daemon(cli, b, &daemon));
-        LH_TRY(fetch(cli, b));
+    if (file == NULL && !lh_ok(fetch(cli, b))) {
+        /* What cannot be fetched cannot be verified here; what the daemon found is told all the same. */
+        char message[sizeof lh_err_last()->message];
+        (void)snprintf(message, sizeof message, "its entries cannot be read: %.480s", lh_err_last()->message);
+        LH_TRY(bundle_add_problem(b, "log", message));
+        return tell_report(cli, b, daemon, cli_value(cli, "keys") != NULL);
     }
-    const char *keys = cli_value(cli, "keys");
-    if (keys != NULL) {
-        bundle_clear_keys(b);
-        LH_TRY(bundle_load_keys(b, keys));
-    }
+    LH_TRY(pin_keys(cli, b));
     LH_TRY(add_saved(cli, b));
     LH_TRY(bundle_verify(b));
-    return tell_report(cli, b, daemon, keys != NULL);
+    return tell_report(cli, b, daemon, cli_value(cli, "keys") != NULL);
 }
 
 /* --- checkpoint, keys, export ----------------------------------------------------------------------------

@@ -216,6 +216,12 @@ expect 3 "leasehold proposals" status
 echo nonsense >"$replies/status.json"
 expect 1 "is no reply" status
 
+# log verify tells what the daemon found, also where the entries cannot be fetched.
+echo '{"ok":true,"good":false,"problems":[{"place":"log 7","message":"does not authenticate"}]}' >"$replies/log.verify.json"
+expect 1 "BAD  log 7: does not authenticate" log verify
+grep -qF "its entries cannot be read" "$work/out" || fail "log verify is silent about entries that it could not fetch"
+expect 1 '"place": "log 7"' log verify --json
+
 # Nothing that came from elsewhere moves the cursor or forges a line.
 printf '{"ok":true,"refusals":[{"time":"2026-01-01T00:00:00Z","exe":"/tmp/\\u001b[2J\\nallowed","role":"r\\u202ex","reason":"x","text":"t"}]}' \
     >"$replies/refusals.json"
