@@ -9,7 +9,7 @@
 
 #define MASK 0x81u
 
-enum key_kind { KEY_P256, KEY_RSASSA, KEY_RSAPSS, KEY_OWNER, KEY_SHA384 };
+enum key_kind { KEY_P256, KEY_RSASSA, KEY_RSAPSS, KEY_OWNER, KEY_SHA384, KEY_UNRESTRICTED };
 
 typedef struct {
     swtpm process;
@@ -39,6 +39,8 @@ static TPM2B_PUBLIC key_template(enum key_kind kind)
         return t;
     }
     t.publicArea.type = TPM2_ALG_ECC;
+    if (kind == KEY_UNRESTRICTED)
+        t.publicArea.objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_RESTRICTED;
     TPMS_ECC_PARMS *ecc = &t.publicArea.parameters.eccDetail;
     ecc->symmetric.algorithm = TPM2_ALG_NULL;
     ecc->scheme.scheme = TPM2_ALG_ECDSA;
@@ -134,6 +136,23 @@ static void sign_bytes(fixture *f, lh_bytes bytes)
     take(f, &attest, signature);
     Esys_Free(digest);
     Esys_Free(ticket);
+    Esys_Free(signature);
+}
+
+/* Any bytes under an unrestricted key. */
+static void sign_digest(fixture *f, lh_bytes bytes)
+{
+    TPM2B_DIGEST digest = {.size = 32};
+    TPMT_TK_HASHCHECK ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
+    TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_NULL};
+    TPMT_SIGNATURE *signature = NULL;
+    assert_lh_ok(lh_sha256(f->crypto, &bytes, 1, digest.buffer));
+    assert_int_equal(Esys_Sign(f->esys, f->key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
+                         &scheme, &ticket, &signature),
+        0);
+    TPM2B_ATTEST attest = {.size = (UINT16)bytes.len};
+    memcpy(attest.attestationData, bytes.data, bytes.len);
+    take(f, &attest, signature);
     Esys_Free(signature);
 }
 
@@ -465,24 +484,42 @@ static void test_selection(void **state)
     s.count = 0;
     quote_selection(f, &s);
     assert_refused(f, "evidence-selection");
-    s = selection_of(TPM2_ALG_SHA256, MASK); /* the same, in two bytes of selection */
-    s.pcrSelections[0].sizeofSelect = 2;
-    TPM2B_DATA qualifying = {.size = 32};
-    TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_NULL};
-    TPM2B_ATTEST *attest = NULL;
-    TPMT_SIGNATURE *signature = NULL;
-    assert_lh_ok(lh_evidence_qualifying_one(f->crypto, &f->evidence.leaf, qualifying.buffer));
-    if (Esys_Quote(f->esys, f->key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &qualifying, &scheme, &s,
-            &attest, &signature) == 0) {
-        take(f, attest, signature); /* where the TPM takes such a selection at all */
-        Esys_Free(attest);
-        Esys_Free(signature);
-        assert_refused(f, "evidence-selection");
-    }
     quote(f);
     assert_lh_ok(verify(f));
     f->evidence.pcr_mask = MASK | 4; /* values of a PCR that was not quoted */
     assert_refused(f, "evidence-selection");
+}
+
+/* A TPM writes every selection in three bytes. A key that signs anything, enrolled as if it were restricted,
+ * lets us say the same in two and in four, and leave a byte over. */
+static void test_selection_size(void **state)
+{
+    fixture *f = *state;
+    uint8_t forged[512];
+    size_t len = f->evidence.attest.len;
+    memcpy(forged, f->evidence.attest.data, len);
+    use_key(f, KEY_UNRESTRICTED);
+    f->evidence.ak_public.data[5] |= 0x01; /* restricted */
+    /* The qualified Name of the enrolled key: magic ‖ type ‖ size ‖ algorithm ‖ digest. */
+    uint8_t name[6 + 32] = {0x40, 0, 0, 0x0b, 0, 0x0b};
+    const lh_bytes public = f->want.ak_public, with_hierarchy = LH_BYTES(name, sizeof(name));
+    assert_lh_ok(lh_sha256(f->crypto, &public, 1, name + 6));
+    assert_lh_ok(lh_sha256(f->crypto, &with_hierarchy, 1, forged + 10));
+    const size_t size_at = len - 32 - 2 - 3 - 1;
+    assert_int_equal(forged[size_at], 3);
+    sign_digest(f, LH_BYTES(forged, len));
+    assert_lh_ok(verify(f)); /* the control */
+    forged[size_at] = 2;
+    memmove(forged + size_at + 3, forged + size_at + 4, len - size_at - 4);
+    sign_digest(f, LH_BYTES(forged, len - 1));
+    assert_refused(f, "evidence-selection");
+    memmove(forged + size_at + 5, forged + size_at + 3, len - 1 - size_at - 3);
+    forged[size_at] = 4;
+    forged[size_at + 3] = forged[size_at + 4] = 0;
+    sign_digest(f, LH_BYTES(forged, len + 1));
+    assert_refused(f, "evidence-selection");
+    sign_digest(f, LH_BYTES(forged, len + 2));
+    assert_refused(f, "evidence-format");
 }
 
 static void test_values(void **state)
@@ -559,7 +596,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(test_accepted), T(test_own_ak), T(test_signature), T(test_other_key),
         T(test_key_attributes), T(test_scheme), T(test_curve), T(test_magic), T(test_type), T(test_hierarchy),
-        T(test_leaf), T(test_tree), T(test_age), T(test_selection), T(test_values), T(test_counts),
-        T(test_encoding)};
+        T(test_leaf), T(test_tree), T(test_age), T(test_selection), T(test_selection_size), T(test_values),
+        T(test_counts), T(test_encoding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
