@@ -10,6 +10,9 @@
  * Errors of every function: LH_E_TPM (the chip answered an error; the foreign code is the TSS2_RC),
  * LH_E_TPM_LOCKOUT, LH_E_LIMIT, LH_E_NOMEM, LH_E_STATE after close. Others are named where they arise.
  *
+ * tpm2-tss writes its own lines to standard error for refusals that we expect (a changed PCR): main sets the
+ * environment variable TSS2_LOG to "all+none" where it is not set, before any thread starts.
+ *
  * Hierarchies and keys: docs/decisions/0003-tpm-hierarchies.md.
  * Source: TPM 2.0 Library rev 1.59, Parts 1 to 3; TCG EK Credential Profile 2.3, template L-2;
  * TCG TPM v2.0 Provisioning Guidance 1.0, 7.5.1 (the storage root key's place). */
