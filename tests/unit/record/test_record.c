@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 static void test_names(void **state)
 {
@@ -330,6 +331,14 @@ static lh_err add_one(lh_record_txn *txn, void *arg)
     return lh_txn_put(txn, LH_RECORD_SETTINGS, &id, LH_BYTES(&count, 1));
 }
 
+/* Fails after it changed something: its group goes on without it. */
+static lh_err change_and_fail(lh_record_txn *txn, void *arg)
+{
+    LH_TRY(add_one(txn, NULL));
+    LH_TRY(lh_txn_put(txn, LH_RECORD_HOLD, arg, LH_BYTES("never", 5)));
+    return LH_FAIL(LH_E_DENIED, "told to");
+}
+
 static lh_err churn(struct worker *w)
 {
     for (uint8_t i = 0; i < ROUNDS; i++) {
@@ -343,6 +352,8 @@ static lh_err churn(struct worker *w)
         LH_TRY(put(w->f->records, LH_RECORD_LEASE, own, "x"));
         if (i % 3 == 0)
             LH_TRY(put(w->f->records, LH_RECORD_LEASE, own, NULL));
+        if (lh_records_write(w->f->records, change_and_fail, &own).code != LH_E_DENIED)
+            return LH_RAISE(LH_E_INTERNAL, 0);
         if (i % 10 == 0)
             LH_TRY(lh_records_verify(w->f->records, NULL, NULL));
     }
@@ -370,12 +381,55 @@ static void test_many_at_once(void **state)
     }
     lh_store_stats_now stats = lh_store_stats(f->store);
     assert_true(stats.groups < stats.transactions);
+    assert_lh_ok(lh_records_verify(f->records, NULL, NULL));
     fixture_reopen(f);
+    assert_int_equal(lh_record_count(f->records, LH_RECORD_HOLD), 0);
     lh_record_id shared = LH_RECORD_ID_ZERO;
     LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(100);
     assert_lh_ok(lh_record_get(f->records, LH_RECORD_SETTINGS, &shared, &plain));
     assert_int_equal(plain.data[0], THREADS * ROUNDS);
     assert_int_equal(lh_record_count(f->records, LH_RECORD_LEASE), THREADS * ROUNDS * 2 / 3);
+}
+
+struct reader {
+    struct fixture *f;
+    atomic_bool *stop;
+    pthread_t thread;
+    lh_err err;
+    size_t count;
+};
+
+static void *read_on(void *arg)
+{
+    struct reader *r = arg;
+    lh_record_id id = LH_RECORD_ID_ZERO;
+    while (!atomic_load(r->stop) && lh_ok(r->err)) {
+        LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(100);
+        r->err = lh_record_get(r->f->records, LH_RECORD_POLICY, &id, &plain);
+        r->count++;
+    }
+    return NULL;
+}
+
+/* A commit between a reader's look into the directory and its look into the file is no tampering. */
+static void test_reading_what_is_rewritten(void **state)
+{
+    struct fixture *f = *state;
+    struct reader readers[3];
+    atomic_bool stop = false;
+    assert_lh_ok(put(f->records, LH_RECORD_POLICY, LH_RECORD_ID_ZERO, "0"));
+    for (size_t i = 0; i < LH_ARRAY_LEN(readers); i++) {
+        readers[i] = (struct reader){.f = f, .stop = &stop};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (int i = 0; i < 400; i++)
+        assert_lh_ok(put(f->records, LH_RECORD_POLICY, LH_RECORD_ID_ZERO, "again"));
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < LH_ARRAY_LEN(readers); i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_int_equal(readers[i].err.code, LH_OK);
+        assert_true(readers[i].count > 0);
+    }
 }
 
 /* --- opening --- */
@@ -455,6 +509,7 @@ int main(void)
             test_overlooked_error_does_no_harm, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_listeners, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_many_at_once, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_reading_what_is_rewritten, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_create_and_open, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_root_key, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_is_readable_at_rest, fixture_set_up, fixture_tear_down),
