@@ -1,5 +1,5 @@
-/* Any packet, from either side: the header, every decoder, and what is inside find and attributes. What decodes
- * must encode to the same bytes. The first byte chooses the direction. */
+/* Any packet, from either side: the header, every decoder, and what is inside find and attributes. What
+ * decodes must encode to the same bytes. The first byte chooses the direction. */
 #include "wire/calls.h"
 
 #include <stdlib.h>
@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lh_ok(lh_call_decode(&h, body, data[0] & 1 ? LH_KIND_ADMIN : LH_KIND_TOKEN, 1, &request)) &&
         h.call == LH_CALL_FIND)
         walk(LH_BYTES_NONE, request.find.attributes);
-    if (h.call == LH_CALL_HELLO && lh_ok(lh_shape_decode(lh_call_find(LH_CALL_HELLO)->request, body, &request)))
+    if (h.call == LH_CALL_HELLO &&
+        lh_ok(lh_shape_decode(lh_call_find(LH_CALL_HELLO)->request, body, &request)))
         LH_IGNORE(lh_hello_choose(&request.hello, 1, 3, &version));
     LH_IGNORE(lh_call_decode_reply(&h, body, reply));
     const lh_call_row *row = lh_call_find(h.call);
