@@ -202,6 +202,10 @@ static void digests_count_only_when_they_do(void **state)
     /* digest's grant stands before both's. */
     assert_string_equal(decision.workload, "spiffe://t/digest");
     lh_policy_decision_clear(&decision);
+    /* Beside a uid, too, a digest must count. */
+    facts.exe_counts = false;
+    facts.exe_trusted_path = true;
+    expect(policy, &facts, "sign", "no-grant", "spiffe://t/shared1", "policy.yaml:15:5 roles[0]");
 }
 
 static void users_match_by_uid(void **state)
