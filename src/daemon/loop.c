@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -42,7 +41,7 @@ static void on_inbox(evutil_socket_t fd, short what, void *arg)
     lh_loop *loop = arg;
     uint64_t count = 0;
     if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        lh_log_line(LH_LEVEL_ERROR, "a worker's inbox cannot be read: %m");
+        lh_log_line(LH_LEVEL_ERROR, "a worker's inbox cannot be read: errno %d", errno);
     for (task *next, *t = take_all(loop); t; t = next) {
         next = t->next;
         t->fn(t->arg);
@@ -122,7 +121,7 @@ void lh_loop_post(lh_loop *loop, lh_loop_fn fn, void *arg)
     uint64_t one = 1;
     /* EAGAIN means that the counter is full, so the loop is woken already. */
     if (write(loop->inbox_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-        lh_log_line(LH_LEVEL_ERROR, "a worker cannot be woken: %m");
+        lh_log_line(LH_LEVEL_ERROR, "a worker cannot be woken: errno %d", errno);
 }
 
 struct event_base *lh_loop_base(lh_loop *loop)

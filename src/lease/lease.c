@@ -1,6 +1,7 @@
 /* Invariants:
  *  1. An ended lease stays ended: state moves LIVE <-> EXPIRED -> ENDED and never back from ENDED.
- *  2. used <= reserved <= terms.uses wherever terms.uses is not 0; a use is taken only out of a reserved block.
+ *  2. used <= reserved <= terms.uses wherever terms.uses is not 0; a use is taken only out of a reserved
+ * block.
  *  3. expires_boot_ms <= terms.not_after_boot_ms.
  */
 #include "lease/lease.h"
@@ -120,14 +121,10 @@ uint64_t lh_lease_reserved(const lh_lease *lease)
 bool lh_lease_claim_renewal(lh_lease *lease, int64_t now_boot_ms)
 {
     int64_t expires = atomic_load(&lease->expires_boot_ms);
-    if (expires - now_boot_ms > lease->terms.ttl * 1000 / 3 || expires >= lease->terms.not_after_boot_ms)
+    if (atomic_load(&lease->state) != LH_LEASE_LIVE || now_boot_ms >= expires ||
+        expires - now_boot_ms > lease->terms.ttl * 1000 / 3 || expires >= lease->terms.not_after_boot_ms)
         return false;
     return !atomic_exchange(&lease->renewing, true);
-}
-
-void lh_lease_release_renewal(lh_lease *lease)
-{
-    atomic_store(&lease->renewing, false);
 }
 
 void lh_lease_set_live(lh_lease *lease, int64_t expires_boot_ms)
@@ -135,6 +132,7 @@ void lh_lease_set_live(lh_lease *lease, int64_t expires_boot_ms)
     if (expires_boot_ms > lease->terms.not_after_boot_ms)
         expires_boot_ms = lease->terms.not_after_boot_ms;
     atomic_store(&lease->expires_boot_ms, expires_boot_ms);
+    atomic_store(&lease->renewing, false);
     int expired = LH_LEASE_EXPIRED;
     if (atomic_compare_exchange_strong(&lease->state, &expired, LH_LEASE_LIVE))
         atomic_store(&lease->reason, "");

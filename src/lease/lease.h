@@ -44,8 +44,8 @@ typedef struct {
     uint32_t parent_version;
     enum lh_lease_per per;
     enum lh_key_kind kind;
-    int32_t pid;            /* the process it was issued to … */
-    uint64_t start_time;    /* … by its start time in clock ticks since boot */
+    int32_t pid;         /* the process it was issued to … */
+    uint64_t start_time; /* … by its start time in clock ticks since boot */
     uint32_t uid;
     uint8_t boot_id[16];
     uint8_t facts_hash[32]; /* SHA-256 of the workload facts that the evidence covers */
@@ -53,7 +53,7 @@ typedef struct {
     int64_t ttl;            /* seconds that one issue or renewal lasts */
     int64_t not_after;      /* wall seconds: no renewal goes past it */
     int64_t not_after_boot_ms;
-    uint64_t uses;          /* in all; 0: unlimited */
+    uint64_t uses; /* in all; 0: unlimited */
 } lh_lease_terms;
 
 typedef struct lh_lease lh_lease;
@@ -80,9 +80,9 @@ int64_t lh_lease_expires_boot_ms(const lh_lease *lease);
 /* Uses taken and uses that are durably reserved, both since issue. */
 uint64_t lh_lease_used(const lh_lease *lease);
 uint64_t lh_lease_reserved(const lh_lease *lease);
-/* True once in each renewal period when the last third of it has begun; the caller that gets true renews. */
+/* True once for each issue or renewal, when the last third of its time has begun and its maximum life allows more;
+ * the caller that gets true renews. */
 bool lh_lease_claim_renewal(lh_lease *lease, int64_t now_boot_ms);
-void lh_lease_release_renewal(lh_lease *lease);
 
 /* Setters: the caller has written the change to the store first (ending is the exception: it takes effect at
  * once and is written after). */

@@ -137,6 +137,14 @@ const lh_key *lh_object_public_key(const lh_object *object)
     return object->class == LH_OBJECT_PUBLIC ? object->public_key : NULL;
 }
 
+bool lh_object_allows(const lh_object *object, const lh_mechanism *row)
+{
+    for (size_t i = 0; i < object->allow_count; i++)
+        if (object->allow[i] == row)
+            return true;
+    return false;
+}
+
 static bool allows(const lh_object *object, unsigned use)
 {
     for (size_t i = 0; i < object->allow_count; i++)

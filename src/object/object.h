@@ -53,6 +53,9 @@ const uint8_t *lh_object_key_id(const lh_object *object);
  */
 const lh_key *lh_object_public_key(const lh_object *object);
 
+/* Whether the role allows this mechanism. */
+bool lh_object_allows(const lh_object *object, const lh_mechanism *row);
+
 /* What attributes that change are told from; NULL lease_id: there is no lease. */
 typedef struct {
     const uint8_t *lease_id; /* 16 bytes */

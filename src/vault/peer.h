@@ -1,8 +1,8 @@
 /* One client process as the vault sees it: who it is, which objects it has, which leases it holds.
  *
- * A worker asks lh_peer_acquire, which never waits. Where that says LH_STEP_PREPARE, the request is handed to a
- * thread that may wait, lh_peer_prepare does what is missing (attest, issue, renew, reserve uses), and the worker
- * asks again. */
+ * A worker asks lh_peer_acquire, which never waits. Where that says LH_STEP_PREPARE (or LH_STEP_RENEW), the
+ * request is handed to a thread that may wait, lh_peer_prepare does what is missing (attest, issue, renew,
+ * reserve uses), and the worker asks again. */
 #ifndef LH_VAULT_PEER_H
 #define LH_VAULT_PEER_H
 
@@ -35,17 +35,22 @@ lh_peer *lh_peer_ref(lh_peer *peer);
 void lh_peer_unref(lh_peer *peer);
 LH_DEFINE_FREEP(lh_peer, lh_peer_unref)
 
-/* What a request wants to do with an object. row NULL: no mechanism (reading an attribute that needs a lease). */
+/* What a request wants to do with an object. row NULL: no mechanism (reading an attribute that needs a
+ * lease). */
 typedef struct {
     uint64_t handle;
     const lh_mechanism *row;
     unsigned use; /* LH_USE_… bit */
 } lh_peer_use;
 
-enum lh_step { LH_STEP_READY, LH_STEP_PREPARE };
+enum lh_step {
+    LH_STEP_READY,
+    LH_STEP_PREPARE, /* lh_peer_prepare, then ask again */
+    LH_STEP_RENEW,   /* lh_peer_renew, since the lease runs out soon; then ask again */
+};
 
-/* The right to use a key for one operation. Holds what the operation needs until released; an operation in parts
- * asks lh_grip_check before each further part. */
+/* The right to use a key for one operation. Holds what the operation needs until released; an operation in
+ * parts asks lh_grip_check before each further part. */
 typedef struct {
     const lh_key *key;
     lh_lease *lease;   /* NULL where none is needed (verifying with a public key) */
@@ -57,12 +62,17 @@ void lh_grip_release(lh_grip *grip);
 LH_MUST lh_err lh_grip_check(const lh_grip *grip);
 
 /* Never waits. With LH_STEP_READY ret_grip is set and one use is taken.
- * Errors: LH_E_GONE "lease-ended" (the handle is dead for ever), LH_E_DENIED "lease-spent" (all uses taken; a new
- * lease may be had when this one has run out), LH_E_INVALID "key-type" or "key-use", LH_E_STATE (sealed …). */
+ * Errors: LH_E_GONE "lease-ended" (the handle is dead for ever), LH_E_DENIED "lease-spent" (all uses taken; a
+ * new lease may be had when this one has run out), LH_E_INVALID "key-type" or "key-use", LH_E_STATE (sealed
+ * …). */
 LH_MUST lh_err lh_peer_acquire(
     lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip);
 /* Blocks. LH_E_DENIED with policy's reason, LH_E_ATTESTATION, LH_E_GONE, LH_E_STATE, or what failed. */
 LH_MUST lh_err lh_peer_prepare(lh_peer *peer, const lh_peer_use *use);
+
+/* Renew a lease before it runs out. A refusal is on record and changes nothing: the lease runs its time.
+ * Blocks. */
+void lh_peer_renew(lh_peer *peer, const lh_peer_use *use);
 
 /* One page of a search: objects that match the template, from cursor on; objects is filled as calls.h says.
  * Blocks (the first search reads who the process is). */

@@ -1,5 +1,5 @@
-/* The vault: root key, store, officers, policy, leases and log as one thing. Opens what it finds, serves peers
- * (vault/peer.h) and admin calls (vault/admin.h).
+/* The vault: root key, store, officers, policy, leases and log as one thing. Opens what it finds, serves
+ * peers (vault/peer.h) and admin calls (vault/admin.h).
  *
  * States: empty (no vault here yet), founding (made, but not signed by every officer: serves nothing), sealed
  * (the root key is not in memory; the reason says why), open.
@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/macro.h"
+#include "crypto/crypto.h"
 #include "identity/client.h"
 
 typedef struct lh_vault lh_vault;
@@ -25,12 +26,12 @@ typedef struct {
     lh_identity_client *identity; /* borrowed until lh_vault_close */
 } lh_vault_options;
 
-/* Open the store, unseal, replay the configuration, check everything against the anchor, start the keeper thread.
- * A TPM that is not there, a platform that is not in its approved state and a vault that an officer sealed
- * leave it sealed: no error. Blocks.
- * Errors: LH_E_CORRUPT, LH_E_ROLLBACK (the store is not what was last committed; the message names the place),
- *         LH_E_STATE (another daemon has the store open; reason "vault-development" where a development vault
- *         meets a production daemon or the reverse), and those of the store. */
+/* Open the store, unseal, replay the configuration, check everything against the anchor, start the keeper
+ * thread. A TPM that is not there, a platform that is not in its approved state and a vault that an officer
+ * sealed leave it sealed: no error. Blocks. Errors: LH_E_CORRUPT, LH_E_ROLLBACK (the store is not what was
+ * last committed; the message names the place), LH_E_STATE (another daemon has the store open; reason
+ * "vault-development" where a development vault meets a production daemon or the reverse), and those of the
+ * store. */
 LH_MUST lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret);
 /* Signs a last checkpoint where the log has grown. Peers must be gone. Takes NULL. Blocks. */
 void lh_vault_close(lh_vault *vault);
@@ -40,5 +41,7 @@ enum lh_vault_state lh_vault_state_of(lh_vault *vault);
 /* The first 16 hex digits of the vault's id, or "" while there is none. */
 void lh_vault_short_id(lh_vault *vault, char out[17]);
 bool lh_vault_is_development(const lh_vault *vault);
+/* For carrying out operations with a grip's key. Borrowed. */
+lh_crypto *lh_vault_crypto(lh_vault *vault);
 
 #endif

@@ -1,0 +1,35 @@
+/* One client's own socket: reads requests, has them carried out, answers. Lives on one worker's loop.
+ *
+ * A client has one request under way at a time; while that waits, only the answer to a challenge may come.
+ * Every message must be sent by the process that said hello, as the kernel says, or the connection is closed.
+ */
+#ifndef LH_DAEMON_CONNECTION_H
+#define LH_DAEMON_CONNECTION_H
+
+#include "daemon/server.h"
+#include "wire/calls.h"
+
+typedef struct lh_connection lh_connection;
+
+typedef struct {
+    int fd;    /* ours, SOCK_SEQPACKET; taken over */
+    pid_t pid; /* who said hello … */
+    int pidfd; /* … taken over */
+    uid_t uid;
+    gid_t gid;
+    enum lh_wire_kind kind;
+    uint16_t version;
+} lh_connection_options;
+
+/* Called on the connection's loop when it has closed, for the last time that it is seen. */
+typedef void (*lh_connection_closed_fn)(lh_connection *connection, void *arg);
+
+/* Serve a client whose user has been charged; from any thread. One reference is the loop's own until it has
+ * closed. ret: another reference. */
+LH_MUST lh_err lh_connection_start(lh_server *server, const lh_connection_options *options,
+    lh_connection_closed_fn closed, void *arg, lh_connection **ret);
+void lh_connection_unref(lh_connection *connection);
+/* Close it, from any thread. */
+void lh_connection_close(lh_connection *connection);
+
+#endif

@@ -1,0 +1,370 @@
+/* leaseholdd: forks the attest process before anything is read, reads its configuration, gives up privileges,
+ * opens the vault, serves until it is told to stop. docs/architecture.md ("Processes") says what runs with
+ * which privilege. */
+#include "base/log_line.h"
+#include "base/secret.h"
+#include "daemon/listener.h"
+#include "identity/attest.h"
+#include "proc/fd.h"
+#include "proc/privilege.h"
+#include "proc/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define EXIT_TROUBLE 1
+#define EXIT_USAGE 2
+
+typedef struct {
+    const char *config_file;
+    bool development;
+    bool check;
+} arguments;
+
+static const char usage_text[] =
+    "usage: leaseholdd [--config FILE] [--dev] [--check]\n"
+    "\n"
+    "The vault's daemon.\n"
+    "  --config FILE  its configuration (default: /etc/leasehold/leaseholdd.yaml where that exists)\n"
+    "  --dev          serve a development vault on a software TPM, and nothing else\n"
+    "  --check        open the vault, check every record, the configuration, the log and the TPM's\n"
+    "                 anchor, say what was found and end: 0 where all is well\n"
+    "  --version      print the version\n"
+    "  --help         print this\n"
+    "\n"
+    "The daemon ends with 0 when it was told to stop, 1 when something is wrong (the last line says what).\n";
+
+static int read_arguments(int argc, char **argv, arguments *ret)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"dev", no_argument, NULL, 'd'},
+        {"check", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c': ret->config_file = optarg; break;
+        case 'd': ret->development = true; break;
+        case 'k': ret->check = true; break;
+        case 'v': printf("leaseholdd %s\n", LEASEHOLD_VERSION); return 0;
+        case 'h': fputs(usage_text, stdout); return 0;
+        default: fputs(usage_text, stderr); return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "leaseholdd: unexpected argument %s\n%s", argv[optind], usage_text);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+/* --- the attest process -----------------------------------------------------------------------------------
+ */
+
+/* What it is told before it serves: whom to become. Root tells, so it comes once and has a fixed size. */
+typedef struct {
+    uid_t uid;
+    gid_t gid;
+    uint32_t drop;
+} become;
+
+static lh_err attest_become(const become *b)
+{
+    if (b->drop) {
+        /* To read any process's /proc, and executables in folders that are not everybody's. */
+        static const int caps[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
+        const lh_privilege_spec spec = {
+            .uid = b->uid, .gid = b->gid, .caps = caps, .n_caps = LH_ARRAY_LEN(caps)};
+        LH_TRY(lh_privilege_drop(&spec));
+    }
+    return lh_privilege_harden();
+}
+
+static int attest_process(int fd, pid_t parent)
+{
+    lh_log_set_name("leaseholdd[attest]");
+    signal(SIGINT, SIG_IGN); /* main closes the socket when it ends */
+    prctl(PR_SET_NAME, "leasehold-att");
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        return EXIT_TROUBLE;
+    become b;
+    ssize_t n = recv(fd, &b, sizeof(b), 0);
+    if (n != (ssize_t)sizeof(b))
+        return n == 0 ? 0 : EXIT_TROUBLE;
+    LH_AUTO(lh_attest_freep) lh_attest *attest = NULL;
+    if (!lh_ok(attest_become(&b)) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+        !lh_ok(lh_attest_new(&attest)) || !lh_ok(lh_sandbox_enter(LH_SANDBOX_ATTEST))) {
+        lh_log_error(LH_LEVEL_ERROR, "the attest process cannot start");
+        return EXIT_TROUBLE;
+    }
+    return lh_attest_serve(attest, fd);
+}
+
+/* ret_fd: our end of the socket to it. */
+static lh_err fork_attest(pid_t *ret_pid, int *ret_fd)
+{
+    int pair[2];
+    LH_TRY(lh_fd_pair(pair));
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid < 0)
+        return LH_RAISE(LH_E_IO, errno);
+    if (pid == 0) {
+        close(pair[0]);
+        _exit(attest_process(pair[1], parent));
+    }
+    close(pair[1]);
+    *ret_pid = pid;
+    *ret_fd = pair[0];
+    return LH_SUCCESS;
+}
+
+/* --- privileges -------------------------------------------------------------------------------------------
+ */
+
+/* Make a folder for the daemon's user, where there is none. */
+static lh_err make_folder(const char *path, mode_t mode, const become *b)
+{
+    if (mkdir(path, mode) != 0 && errno != EEXIST)
+        return lh_err_raise(
+            LH_E_IO, errno, __FILE__, __LINE__, NULL, "cannot make the folder %s (errno %d)", path, errno);
+    if (b->drop && chown(path, b->uid, b->gid) != 0)
+        return lh_err_raise(LH_E_IO, errno, __FILE__, __LINE__, NULL,
+            "cannot give the folder %s to the daemon's user (errno %d)", path, errno);
+    return LH_SUCCESS;
+}
+
+static lh_err find_user(const lh_config *config, become *ret)
+{
+    *ret = (become){.uid = geteuid(), .gid = getegid()};
+    if (geteuid() != 0)
+        return LH_SUCCESS;
+    const struct passwd *user = getpwnam(config->user);
+    if (!user)
+        return LH_FAIL(LH_E_NOT_FOUND,
+            "there is no user %s for the daemon to run as: create one (useradd --system %s) or name another "
+            "in the "
+            "configuration (user:)",
+            config->user, config->user);
+    if (user->pw_uid == 0)
+        return LH_FAIL(LH_E_INVALID,
+            "the daemon does not serve as root: name another user in the configuration (user:)");
+    *ret = (become){.uid = user->pw_uid, .gid = user->pw_gid, .drop = 1};
+    if (!config->group)
+        return LH_SUCCESS;
+    const struct group *group = getgrnam(config->group);
+    if (!group)
+        return LH_FAIL(LH_E_NOT_FOUND, "there is no group %s (configuration: group)", config->group);
+    ret->gid = group->gr_gid;
+    return LH_SUCCESS;
+}
+
+static lh_err drop_privileges(const lh_config *config, const become *b)
+{
+    if (b->drop) {
+        /* The user's own groups stay: the TPM's device belongs to one of them. */
+        gid_t groups[64];
+        int count = (int)LH_ARRAY_LEN(groups);
+        if (getgrouplist(config->user, b->gid, groups, &count) < 0)
+            return LH_FAIL(LH_E_LIMIT, "user %s is in too many groups", config->user);
+        const lh_privilege_spec spec = {
+            .uid = b->uid, .gid = b->gid, .groups = groups, .n_groups = (size_t)count};
+        LH_TRY(lh_privilege_drop(&spec));
+    }
+    return lh_privilege_harden();
+}
+
+/* --- main -------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    arguments args;
+    lh_config *config;
+    int listen_fd;
+    int attest_fd;
+    int signal_fd;
+    int attest_pidfd;
+} daemon_parts;
+
+#define DEFAULT_CONFIG "/etc/leasehold/leaseholdd.yaml"
+
+static lh_err load_config(daemon_parts *d)
+{
+    const char *file = d->args.config_file;
+    if (!file && access(DEFAULT_CONFIG, F_OK) != 0)
+        return lh_config_defaults(&d->config);
+    lh_problems problems = LH_PROBLEMS_INIT;
+    lh_err err = lh_config_load(file ? file : DEFAULT_CONFIG, &d->config, &problems);
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(65536);
+    lh_problems_format(&problems, &text);
+    const char *lines = lh_buf_cstr(&text);
+    if (lines)
+        fputs(lines, stderr);
+    lh_problems_clear(&problems);
+    return err;
+}
+
+/* Folders and the socket, while we may still make them. A socket that systemd passes is used as it is. */
+static lh_err prepare_places(daemon_parts *d, const become *b)
+{
+    LH_TRY(make_folder(d->config->state_dir, 0700, b));
+    if (d->args.check)
+        return LH_SUCCESS;
+    int passed = sd_listen_fds(1);
+    if (passed > 1)
+        return LH_FAIL(LH_E_INVALID, "systemd passed %d sockets; one is wanted", passed);
+    if (passed == 1) {
+        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+            return LH_FAIL(
+                LH_E_INVALID, "the socket that systemd passed is no listening SOCK_SEQPACKET socket");
+        d->listen_fd = SD_LISTEN_FDS_START;
+        return LH_SUCCESS;
+    }
+    char folder[LH_CONFIG_SOCKET + 1];
+    snprintf(folder, sizeof(folder), "%s", d->config->socket);
+    char *slash = strrchr(folder, '/');
+    if (slash && slash != folder) {
+        *slash = '\0';
+        if (access(folder, F_OK) != 0)
+            LH_TRY(make_folder(folder, 0755, b));
+    }
+    return lh_listener_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
+}
+
+/* Until a signal or the end of the attest process. Returns the exit status. */
+static int wait_for_end(const daemon_parts *d)
+{
+    struct pollfd polled[2] = {
+        {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->attest_pidfd, .events = POLLIN}};
+    for (;;) {
+        if (poll(polled, 2, -1) < 0 && errno != EINTR)
+            return EXIT_TROUBLE;
+        if (polled[1].revents) {
+            lh_log_line(
+                LH_LEVEL_ERROR, "the attest process has ended; the daemon ends too, to be started anew");
+            return EXIT_TROUBLE;
+        }
+        if (!(polled[0].revents & POLLIN))
+            continue;
+        struct signalfd_siginfo info;
+        if (read(d->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+            lh_log_line(LH_LEVEL_NOTICE, "stopping");
+            return 0;
+        }
+    }
+}
+
+static const char *state_text(lh_vault *vault)
+{
+    switch (lh_vault_state_of(vault)) {
+    case LH_VAULT_EMPTY: return "empty: make a vault with `leasehold init`";
+    case LH_VAULT_FOUNDING: return "founding: the officers have yet to sign";
+    case LH_VAULT_SEALED: return "sealed: `leasehold status` says why";
+    case LH_VAULT_OPEN: return "open";
+    }
+    return "unknown";
+}
+
+static lh_err serve(daemon_parts *d, lh_vault *vault, int *ret_status)
+{
+    LH_AUTO(lh_server_freep) lh_server *server = NULL;
+    LH_TRY(lh_server_new(d->config, vault, &server));
+    LH_AUTO(lh_listener_freep) lh_listener *listener = NULL;
+    LH_TRY(lh_listener_new(server, lh_fd_take(&d->listen_fd), &listener));
+    lh_log_line(LH_LEVEL_NOTICE, "serving at %s; the vault is %s", d->config->socket, state_text(vault));
+    if (d->args.development)
+        lh_log_line(
+            LH_LEVEL_WARNING, "DEVELOPMENT VAULT: throwaway keys, software TPM. Nothing here is protected.");
+    sd_notify(0, "READY=1");
+    *ret_status = wait_for_end(d);
+    sd_notify(0, "STOPPING=1");
+    return LH_SUCCESS;
+}
+
+static lh_err run(daemon_parts *d, int *ret_status)
+{
+    /* While the privileges that main gives up now are still there to reach the attest process. */
+    LH_AUTO(lh_identity_client_freep) lh_identity_client *identity = NULL;
+    LH_TRY(lh_identity_client_new(lh_fd_take(&d->attest_fd), &identity));
+    LH_TRY(lh_sandbox_enter(LH_SANDBOX_MAIN));
+    const lh_vault_options options = {
+        .state_dir = d->config->state_dir,
+        .tcti = d->config->tcti,
+        .seal_pcrs = d->config->seal_pcrs,
+        .development = d->args.development,
+        .checkpoint_interval = d->config->checkpoint_interval,
+        .identity = identity,
+    };
+    LH_AUTO(lh_vault_closep) lh_vault *vault = NULL;
+    LH_TRY(lh_vault_open(&options, &vault));
+    if (!d->args.check)
+        return serve(d, vault, ret_status);
+    printf("%s\n", state_text(vault));
+    *ret_status = lh_vault_state_of(vault) == LH_VAULT_OPEN ? 0 : EXIT_TROUBLE;
+    return LH_SUCCESS;
+}
+
+static lh_err prepare(daemon_parts *d, pid_t attest)
+{
+    LH_TRY(load_config(d));
+    lh_log_set_level(d->config->log_level);
+    become b;
+    LH_TRY(find_user(d->config, &b));
+    LH_TRY(prepare_places(d, &b));
+    if (send(d->attest_fd, &b, sizeof(b), MSG_NOSIGNAL) != (ssize_t)sizeof(b))
+        return LH_RAISE(LH_E_IO, errno);
+    LH_TRY(lh_pidfd_open(attest, &d->attest_pidfd));
+    LH_TRY(drop_privileges(d->config, &b));
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    if (pthread_sigmask(SIG_BLOCK, &stop, NULL) != 0 || (d->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC)) < 0)
+        return LH_RAISE(LH_E_IO, errno);
+    return LH_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    daemon_parts d = {.listen_fd = -1, .attest_fd = -1, .signal_fd = -1, .attest_pidfd = -1};
+    int status = read_arguments(argc, argv, &d.args);
+    if (status >= 0)
+        return status;
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    pid_t attest = -1;
+    lh_err err = fork_attest(&attest, &d.attest_fd);
+    lh_log_set_name("leaseholdd");
+    if (lh_ok(err))
+        err = prepare(&d, attest);
+    if (lh_ok(err))
+        err = run(&d, &status);
+    if (!lh_ok(err)) {
+        lh_log_error(LH_LEVEL_ERROR, "the daemon cannot serve");
+        status = EXIT_TROUBLE;
+    }
+    lh_fd_close(d.listen_fd);
+    lh_fd_close(d.attest_fd);
+    lh_fd_close(d.signal_fd);
+    lh_fd_close(d.attest_pidfd);
+    lh_config_free(d.config);
+    if (attest > 0)
+        waitpid(attest, NULL, 0);
+    return status;
+}

@@ -1,0 +1,383 @@
+/* status, policy, references, keys, holds, explain: what there is and who can have what. */
+#include "base/clock.h"
+#include "codec/base64.h"
+#include "codec/bin.h"
+#include "codec/sshsig.h"
+#include "proc/fd.h"
+#include "vault/admin_internal.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *state_name(enum lh_vault_state state)
+{
+    switch (state) {
+    case LH_VAULT_EMPTY: return "empty";
+    case LH_VAULT_FOUNDING: return "founding";
+    case LH_VAULT_SEALED: return "sealed";
+    case LH_VAULT_OPEN: return "open";
+    }
+    return "unknown";
+}
+
+static json_t *pcr_list(uint32_t mask)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < (int)LH_TPM_PCRS; i++)
+        if (mask & (1u << i))
+            json_array_append_new(list, json_integer(i));
+    return list;
+}
+
+static json_t *officers_of(const lh_genesis *genesis, const lh_roster *roster, bool founding)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < lh_roster_count(roster); i++) {
+        const lh_officer *officer = lh_roster_officer(roster, i);
+        json_t *keys = json_array();
+        for (size_t k = 0; k < officer->n_keys; k++) {
+            LH_AUTO(lh_buf_free) lh_buf line = LH_BUF_INIT(2 * LH_LIMIT_PUBLIC_KEY);
+            if (lh_ok(lh_pubkey_format(lh_buf_bytes(&officer->keys[k]), &line)))
+                json_array_append_new(keys, json_stringn((const char *)line.data, line.len));
+        }
+        json_t *one = json_pack("{s:s, s:o}", "name", officer->name, "keys", keys);
+        if (one && founding)
+            json_object_set_new(one, "signed", json_boolean(lh_genesis_has_signed(genesis, officer->name)));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+/* Whether the vault's own host is in a state that the reference values allow, now. */
+static json_t *reference_status(lh_vault *v)
+{
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    const lh_reference *reference = rules && rules->values ? lh_references_self(rules->values) : NULL;
+    if (!reference)
+        return json_pack("{s:b, s:b, s:s}", "set", 0, "ok", 0, "message",
+            "No reference values are set: nothing is issued. Propose some with `leasehold propose "
+            "reference.set "
+            "--from-tpm`.");
+    uint8_t values[LH_TPM_PCRS][32];
+    uint32_t mask = lh_reference_mask(reference);
+    if (!v->tpm || !lh_ok(lh_tpm_pcr_read(v->tpm, mask, values)))
+        return json_pack("{s:b, s:b, s:s}", "set", 1, "ok", 0, "message", "The TPM cannot be read.");
+    for (unsigned i = 0; i < LH_TPM_PCRS; i++) {
+        char message[96];
+        if (!(mask & (1u << i)) || lh_reference_allows(reference, i, values[i]))
+            continue;
+        snprintf(message, sizeof(message), "PCR %u has a value that the reference does not allow.", i);
+        return json_pack("{s:b, s:b, s:s}", "set", 1, "ok", 0, "message", message);
+    }
+    return json_pack("{s:b, s:b, s:s}", "set", 1, "ok", 1, "message", "");
+}
+
+static void add_core(lh_vault *v, json_t *status)
+{
+    lh_core *core = v->core;
+    bool founding = !core->chain;
+    const lh_roster *roster =
+        founding ? lh_genesis_roster(core->genesis) : lh_chain_state(core->chain)->roster;
+    json_object_set_new(status, "officers", officers_of(core->genesis, roster, founding));
+    json_object_set_new(status, "threshold", json_integer(lh_roster_threshold(roster)));
+    if (!founding) {
+        json_object_set_new(status, "sequence", json_integer((json_int_t)lh_chain_sequence(core->chain)));
+        json_object_set_new(status, "state_hash", lh_event_hex(lh_chain_hash(core->chain), 32));
+        json_object_set_new(status, "reference", reference_status(v));
+    }
+    lh_merkle_head head;
+    if (lh_ok(lh_log_head(core->log, &head)))
+        json_object_set_new(status, "log",
+            json_pack("{s:I, s:o}", "size", (json_int_t)head.size, "root", lh_event_hex(head.root, 32)));
+}
+
+static bool count_live(lh_lease *lease, void *arg)
+{
+    if (lh_lease_state_of(lease) == LH_LEASE_LIVE)
+        ++*(int *)arg;
+    return true;
+}
+
+static void add_admin(lh_vault *v, json_t *status)
+{
+    char firmware[24];
+    snprintf(firmware, sizeof(firmware), "%016llx", (unsigned long long)v->tpm_facts.firmware);
+    if (v->tpm)
+        json_object_set_new(status, "tpm",
+            json_pack("{s:s, s:s, s:s}", "manufacturer", v->tpm_facts.manufacturer, "vendor",
+                v->tpm_facts.vendor, "firmware", firmware));
+    LH_AUTO(lh_buf_free) lh_buf blob = LH_BUF_INIT(16384);
+    lh_seal_facts facts;
+    if (lh_ok(lh_store_meta_get(v->store, "seal", &blob)) &&
+        lh_ok(lh_seal_describe(lh_buf_bytes(&blob), &facts)))
+        json_object_set_new(status, "seal", json_pack("{s:o}", "pcrs", pcr_list(facts.pcr_mask)));
+    int live = 0;
+    pthread_mutex_lock(&v->mutex);
+    lh_lease_table_each(v->leases, count_live, &live);
+    pthread_mutex_unlock(&v->mutex);
+    json_object_set_new(status, "leases", json_integer(live));
+    json_object_set_new(status, "assurance", json_string("self"));
+    if (v->core) {
+        pthread_mutex_lock(&v->governance);
+        add_core(v, status);
+        pthread_mutex_unlock(&v->governance);
+    }
+}
+
+LH_ADMIN_HANDLER(lh_admin_status)
+{
+    (void)request;
+    char vault[65] = "";
+    pthread_mutex_lock(&v->mutex);
+    if (v->have_id)
+        lh_hex(v->id, 32, vault);
+    json_t *status = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "state", state_name(v->state), "reason",
+        v->reason, "message", v->message, "vault", vault, "environment",
+        v->options.development ? "development" : "production", "software_tpm", v->tpm_facts.is_software,
+        "version", LEASEHOLD_VERSION);
+    pthread_mutex_unlock(&v->mutex);
+    if (!status)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    if (caller->is_admin)
+        add_admin(v, status);
+    *ret_fields = status;
+    return LH_SUCCESS;
+}
+
+static json_t *document(const char *name, const lh_state_document *document)
+{
+    return json_pack("{s:s%, s:I}", name, document->version ? (const char *)document->bytes.data : "",
+        document->bytes.len, "version", (json_int_t)document->version);
+}
+
+LH_ADMIN_HANDLER(lh_admin_policy_show)
+{
+    (void)caller;
+    (void)request;
+    *ret_fields = document("policy", &lh_chain_state(v->core->chain)->policy);
+    return LH_SUCCESS;
+}
+
+LH_ADMIN_HANDLER(lh_admin_references_show)
+{
+    (void)caller;
+    (void)request;
+    *ret_fields = document("references", &lh_chain_state(v->core->chain)->references);
+    return LH_SUCCESS;
+}
+
+LH_ADMIN_HANDLER(lh_admin_references_template)
+{
+    (void)caller;
+    uint32_t mask = 0;
+    size_t i;
+    const json_t *pcr;
+    json_array_foreach(json_object_get(request, "pcrs"), i, pcr) mask |= 1u << (json_integer_value(pcr) & 31);
+    mask = mask ? mask & LH_TPM_PCR_MASK_ALL : 0xff; /* 0 to 7: firmware, boot loader, Secure Boot */
+    uint8_t values[LH_TPM_PCRS][32];
+    lh_tpm *tpm = NULL;
+    LH_TRY(lh_vault_tpm(v, &tpm));
+    LH_TRY(lh_tpm_pcr_read(tpm, mask, values));
+    LH_AUTO(lh_buf_free) lh_buf yaml = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    LH_TRY(lh_references_template("this-host", (const uint8_t(*)[32])values, mask, &yaml));
+    *ret_fields = json_pack("{s:s%}", "references", (const char *)yaml.data, yaml.len);
+    return LH_SUCCESS;
+}
+
+/* --- explain -----------------------------------------------------------------------------------------------
+ */
+
+/* May the caller ask about this process? Its own, those of its own user, and for admins all. */
+static lh_err identify(lh_vault *v, const lh_admin_caller *caller, pid_t pid, lh_identity *ret)
+{
+    int pidfd = -1;
+    LH_TRY(lh_pidfd_open(pid, &pidfd));
+    lh_err err = lh_identity_read(v->options.identity, pid, pidfd, ret);
+    close(pidfd);
+    LH_TRY(err);
+    if (!caller->is_admin && ret->uid != caller->uid)
+        return LH_REFUSE(LH_E_DENIED, "not-admin", "process %d belongs to another user", (int)pid);
+    return LH_SUCCESS;
+}
+
+static unsigned use_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        unsigned use;
+    } uses[] = {{"sign", LH_USE_SIGN}, {"verify", LH_USE_VERIFY}, {"encrypt", LH_USE_ENCRYPT},
+        {"decrypt", LH_USE_DECRYPT}};
+    for (size_t i = 0; i < LH_ARRAY_LEN(uses); i++)
+        if (strcmp(uses[i].name, name) == 0)
+            return uses[i].use;
+    return 0;
+}
+
+LH_ADMIN_HANDLER(lh_admin_explain)
+{
+    pid_t pid = (pid_t)lh_admin_number(request, "pid", caller->pid);
+    lh_identity identity;
+    LH_TRY(identify(v, caller, pid, &identity));
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    if (!rules || !rules->policy)
+        return LH_REFUSE(LH_E_STATE, "no-policy", "No policy is in force yet.");
+    const char *mechanism = lh_admin_string(request, "mechanism");
+    lh_policy_facts facts;
+    lh_rules_facts(rules, &identity, &facts);
+    facts.assurance = "self";
+    facts.evidence_ok = rules->values && lh_references_self(rules->values);
+    facts.now = lh_clock_wall();
+    facts.mechanism = mechanism[0] ? mechanism : NULL;
+    facts.use = use_of(lh_admin_string(request, "use"));
+    lh_policy_decision decision = {0};
+    LH_TRY(lh_policy_evaluate(rules->policy, &facts, lh_admin_string(request, "role"), true, &decision));
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    lh_policy_explain(&decision, &text);
+    *ret_fields = json_pack("{s:b, s:s, s:s, s:s%}", "allowed", decision.allowed, "reason", decision.reason,
+        "rule", decision.rule, "text", (const char *)text.data, text.len);
+    lh_policy_decision_clear(&decision);
+    return LH_SUCCESS;
+}
+
+LH_ADMIN_HANDLER(lh_admin_refusals)
+{
+    (void)request;
+    json_t *list = json_array();
+    size_t budget = LH_LIMIT_DOCUMENT;
+    pthread_mutex_lock(&v->mutex);
+    for (size_t i = 0; i < REFUSALS; i++) {
+        /* Newest first. */
+        const lh_refusal *r = &v->refusals[(v->refusal_next + 2 * REFUSALS - 1 - i) % REFUSALS];
+        if (r->count == 0 || (!caller->is_admin && r->uid != caller->uid))
+            continue;
+        size_t size = strlen(r->text ? r->text : "") + 1024;
+        if (size > budget)
+            break;
+        budget -= size;
+        json_array_append_new(
+            list, json_pack("{s:o, s:i, s:I, s:s, s:s, s:s, s:s, s:s}", "time", lh_event_time(r->at), "pid",
+                      (int)r->pid, "uid", (json_int_t)r->uid, "exe", r->exe, "role", r->role, "reason",
+                      r->reason, "rule", r->rule, "text", r->text ? r->text : ""));
+    }
+    pthread_mutex_unlock(&v->mutex);
+    *ret_fields = json_pack("{s:o}", "refusals", list);
+    return LH_SUCCESS;
+}
+
+/* --- keys and holds ----------------------------------------------------------------------------------------
+ */
+
+static json_t *role_line(const lh_policy *policy, const lh_policy_role *role)
+{
+    json_t *allow = json_array();
+    for (size_t i = 0; i < role->allow_count; i++)
+        json_array_append_new(allow, json_string(role->allow[i]->name));
+    json_t *workloads = json_array();
+    for (size_t i = 0; i < lh_policy_grant_count(policy); i++) {
+        const lh_policy_grant *grant = lh_policy_grant_at(policy, i);
+        if (grant->role == role->index)
+            json_array_append_new(workloads, json_string(lh_policy_workload_at(policy, grant->workload)->id));
+    }
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "role", role->name, "key",
+        lh_key_row_by_kind(role->key)->name, "per", role->per == LH_POLICY_PER_LEASE ? "lease" : "workload",
+        "parent", role->parent, "allow", allow, "ttl", (json_int_t)role->ttl, "max_ttl",
+        (json_int_t)role->max_ttl, "uses", (json_int_t)role->uses, "workloads", workloads);
+}
+
+LH_ADMIN_HANDLER(lh_admin_keys)
+{
+    (void)caller;
+    (void)request;
+    const lh_state *state = lh_chain_state(v->core->chain);
+    json_t *parents = json_array();
+    for (size_t i = 0; i < state->n_parents; i++)
+        json_array_append_new(parents, json_pack("{s:s, s:i}", "name", state->parents[i].name, "version",
+                                           (int)state->parents[i].version));
+    json_t *roles = json_array();
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    for (size_t i = 0; rules && rules->policy && i < lh_policy_role_count(rules->policy); i++)
+        json_array_append_new(roles, role_line(rules->policy, lh_policy_role_at(rules->policy, i)));
+    *ret_fields = json_pack("{s:o, s:o}", "parents", parents, "roles", roles);
+    return LH_SUCCESS;
+}
+
+static lh_err pem_of(lh_bytes spki, lh_buf *out)
+{
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(4096);
+    lh_base64_encode(spki, &text);
+    LH_TRY(lh_buf_status(&text));
+    lh_buf_append_str(out, "-----BEGIN PUBLIC KEY-----\n");
+    for (size_t i = 0; i < text.len; i += 64) {
+        lh_buf_append(out, text.data + i, text.len - i < 64 ? text.len - i : 64);
+        lh_buf_append_str(out, "\n");
+    }
+    lh_buf_append_str(out, "-----END PUBLIC KEY-----\n");
+    return lh_buf_status(out);
+}
+
+/* RFC 5656 section 3.1, RFC 8709 section 4. */
+static lh_err ssh_of(const lh_key *key, lh_buf *out)
+{
+    LH_AUTO(lh_buf_free) lh_buf point = LH_BUF_INIT(LH_KEY_POINT_MAX);
+    LH_TRY(lh_key_public_point(key, &point));
+    LH_AUTO(lh_buf_free) lh_buf blob = LH_BUF_INIT(1024);
+    if (lh_key_kind(key) == LH_KEY_EC_P256) {
+        lh_put_str(&blob, "ecdsa-sha2-nistp256");
+        lh_put_str(&blob, "nistp256");
+    } else {
+        lh_put_str(&blob, "ssh-ed25519");
+    }
+    lh_put_blob(&blob, lh_buf_bytes(&point));
+    LH_TRY(lh_buf_status(&blob));
+    return lh_pubkey_format(lh_buf_bytes(&blob), out);
+}
+
+LH_ADMIN_HANDLER(lh_admin_key_public)
+{
+    (void)caller;
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    const char *name = lh_admin_string(request, "role");
+    const char *workload = lh_admin_string(request, "workload");
+    const lh_policy_role *role = rules && rules->policy ? lh_policy_role_by_name(rules->policy, name) : NULL;
+    if (!role || !lh_policy_workload_by_id(rules->policy, workload))
+        return LH_REFUSE(
+            LH_E_NOT_FOUND, "role-unknown", "the policy has no role %s or no workload %s", name, workload);
+    if (role->per != LH_POLICY_PER_WORKLOAD || !lh_key_row_by_kind(role->key)->pair)
+        return LH_REFUSE(LH_E_UNSUPPORTED, "no-public-key",
+            "role %s has no public key of its own: only pairs that are per: workload have", name);
+    lh_derivation derivation;
+    lh_vault_derivation(v, rules, role, workload, &derivation);
+    LH_AUTO(lh_key_freep) lh_key *key = NULL;
+    LH_TRY(lh_vault_role_key(v, rules, &derivation, &key));
+    LH_AUTO(lh_buf_free) lh_buf spki = LH_BUF_INIT(1024);
+    LH_AUTO(lh_buf_free) lh_buf pem = LH_BUF_INIT(4096);
+    LH_AUTO(lh_buf_free) lh_buf ssh = LH_BUF_INIT(4096);
+    LH_TRY(lh_key_public_spki(key, &spki));
+    LH_TRY(pem_of(lh_buf_bytes(&spki), &pem));
+    LH_TRY(ssh_of(key, &ssh));
+    *ret_fields = json_pack(
+        "{s:s%, s:s%}", "pem", (const char *)pem.data, pem.len, "ssh", (const char *)ssh.data, ssh.len);
+    return LH_SUCCESS;
+}
+
+LH_ADMIN_HANDLER(lh_admin_holds)
+{
+    (void)caller;
+    (void)request;
+    const lh_state *state = lh_chain_state(v->core->chain);
+    json_t *list = json_array();
+    for (size_t i = 0; i < state->n_holds; i++) {
+        const lh_state_hold *h = &state->holds[i];
+        json_t *one = json_pack("{s:o, s:o, s:s, s:s}", "id", lh_event_hex(h->id, LH_GOVERNED_ID_SIZE),
+            "placed", lh_event_time(h->placed_at), "officer", h->placed_by, "reason", h->reason);
+        if (h->selector.workload[0])
+            json_object_set_new(one, "workload", json_string(h->selector.workload));
+        if (h->selector.role[0])
+            json_object_set_new(one, "role", json_string(h->selector.role));
+        if (h->selector.has_lease)
+            json_object_set_new(one, "lease", lh_event_hex(h->selector.lease, LH_GOVERNED_ID_SIZE));
+        json_array_append_new(list, one);
+    }
+    *ret_fields = json_pack("{s:o}", "holds", list);
+    return LH_SUCCESS;
+}

@@ -1,0 +1,246 @@
+/* What the files of src/vault share. Nothing outside this folder includes it.
+ *
+ * Locks, in the order in which they may be taken together:
+ *   core_lock    (read) while the core is used; (write) while it is opened or closed.
+ *   governance   around every change of the configuration: one at a time.
+ *   issue_locks  one of them around issuing to a process, so that it is issued to once.
+ *   mutex        short: state, rules, chain pointer, lease table, refusals. Never held while waiting.
+ */
+#ifndef LH_VAULT_INTERNAL_H
+#define LH_VAULT_INTERNAL_H
+
+#include "lease/derivation.h"
+#include "lease/table.h"
+#include "log/log.h"
+#include "policy/evaluate.h"
+#include "quorum/chain.h"
+#include "quorum/parent.h"
+#include "quorum/proposal.h"
+#include "seal/seal.h"
+#include "vault/peer.h"
+#include "verify/evidence.h"
+#include "verify/reference.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ISSUE_LOCKS 64
+#define REFUSALS 256 /* kept for explain */
+
+/* What a decision needs of the configuration, as it stood at one moment. Immutable, counted. */
+typedef struct {
+    atomic_int references;
+    uint64_t generation;
+    lh_policy *policy;       /* NULL: none applied yet */
+    lh_references *values;   /* NULL: none set yet */
+    lh_policy_label *labels; /* of this host */
+    size_t label_count;
+    lh_policy_hold *holds; /* strings owned */
+    size_t hold_count;
+    lh_state_parent *parents;
+    size_t parent_count;
+} lh_rules;
+
+/* What exists only while the root key is open. */
+typedef struct {
+    lh_records *records;
+    lh_log *log;
+    lh_genesis *genesis;
+    lh_chain *chain; /* NULL while founding */
+    lh_secret *anchor_auth;
+    uint32_t anchor_index;
+    lh_secret *log_seed; /* Ed25519 */
+    uint8_t log_public[32];
+    uint8_t tpm_point[65]; /* the TPM's checkpoint key */
+    lh_buf ak_public;
+    char origin[64];
+} lh_core;
+
+typedef struct {
+    int64_t at;
+    pid_t pid;
+    uid_t uid;
+    char exe[256];
+    char role[LH_LIMIT_NAME + 1];
+    char reason[64];
+    char rule[LH_POLICY_RULE_SIZE];
+    char *text;        /* the explanation */
+    uint64_t count;    /* times, while this window lasts */
+    uint64_t unlogged; /* of those, not in the log yet */
+    int64_t window_ms; /* boot time at which the window began */
+} lh_refusal;
+
+/* A process that holds leases: its end is the end of them. */
+typedef struct lh_holder lh_holder;
+
+struct lh_vault {
+    lh_vault_options options;
+    char *state_dir;
+    char *tcti;
+    lh_crypto *crypto;
+    lh_store *store;
+    lh_tpm *tpm; /* NULL while it cannot be opened */
+    lh_tpm_facts tpm_facts;
+
+    pthread_rwlock_t core_lock;
+    pthread_mutex_t governance;
+    pthread_mutex_t issue_locks[ISSUE_LOCKS];
+    pthread_mutex_t mutex;
+
+    enum lh_vault_state state;
+    char reason[64];
+    char message[512];
+    atomic_bool retry_open; /* sealed for want of a TPM: the keeper tries again */
+    uint8_t id[32];
+    bool have_id;
+    atomic_bool anchor_behind;       /* the anchor could not be written: nothing is issued until it is */
+    lh_core *core;                   /* NULL while empty or sealed */
+    lh_rules *rules;                 /* NULL unless open */
+    atomic_uint_fast64_t generation; /* of the rules: rises when they change */
+    lh_lease_table *leases;
+    lh_holder *holders;
+    lh_refusal refusals[REFUSALS];
+    size_t refusal_next;
+    uint64_t anchored_log_size;
+    uint64_t checkpoint_size; /* of the newest checkpoint */
+    uint8_t boot_id[16];
+    uint32_t last_reset_count, last_restart_count;
+    uint64_t last_firmware;
+    bool have_last;
+
+    pthread_t keeper;
+    pthread_cond_t keeper_wake;
+    bool keeper_started;
+    bool keeper_asked;
+    bool stopping;
+};
+
+/* --- core.c: opening and closing what the root key opens ------------------------------------------------ */
+
+/* Unseal and open everything; sets v->core, state, reason. Under core_lock (write). A refusal of the seal is
+ * no error: the state says so. */
+LH_MUST lh_err lh_vault_core_open(lh_vault *v);
+void lh_vault_core_close(lh_vault *v);
+/* Open the core of a vault that officers sealed, for one call of theirs; lh_vault_core_settle closes it again
+ * unless that call unsealed it. Under core_lock (write). */
+LH_MUST lh_err lh_vault_core_reopen_for_officers(lh_vault *v);
+/* Bring the state in line with the configuration: sealed closes the core, unsealed serves. Under core_lock
+ * (write). */
+LH_MUST lh_err lh_vault_core_settle(lh_vault *v);
+/* Rules, leases, log and anchor: serve. Under core_lock (write). */
+LH_MUST lh_err lh_vault_core_enter_open(lh_vault *v);
+/* Sealed, with the last error as its reason. */
+void lh_vault_set_sealed(lh_vault *v, const char *reason, const char *message);
+/* Make a vault: root key, seal, anchor, records, genesis. Under core_lock (write). */
+LH_MUST lh_err lh_vault_core_create(lh_vault *v, const lh_roster *roster, uint32_t seal_pcrs);
+/* The TPM, opened now if it was not. */
+LH_MUST lh_err lh_vault_tpm(lh_vault *v, lh_tpm **ret);
+
+/* --- anchor.c ------------------------------------------------------------------------------------------- */
+
+LH_MUST lh_err lh_vault_anchor_write(lh_vault *v);
+/* The store against the TPM: LH_E_ROLLBACK. */
+LH_MUST lh_err lh_vault_anchor_check(lh_vault *v, lh_core *core);
+/* Sign, store and anchor a checkpoint. ret_note may be NULL. */
+LH_MUST lh_err lh_vault_checkpoint(lh_vault *v, lh_buf *ret_note);
+
+/* --- rules.c -------------------------------------------------------------------------------------------- */
+
+/* Rules from the chain's present state. */
+LH_MUST lh_err lh_rules_new(const lh_chain *chain, lh_rules **ret);
+void lh_rules_unref(lh_rules *rules);
+LH_DEFINE_FREEP(lh_rules, lh_rules_unref)
+/* The present ones, counted; NULL unless open. */
+lh_rules *lh_vault_rules(lh_vault *v);
+/* Put new rules in force and end the leases that they no longer allow. reason: a static token. */
+void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken);
+const lh_state_parent *lh_rules_parent(const lh_rules *rules, const char *name);
+/* Facts of a process under these rules; identity must outlive them. */
+void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_policy_facts *ret);
+
+/* --- event.c: entries of the log ------------------------------------------------------------------------ */
+
+/* {"at":…,"event":NAME, …fields}: fields_taken is consumed. Appends within the transaction. */
+LH_MUST lh_err lh_event_append(lh_core *core, lh_record_txn *txn, const char *name, json_t *fields_taken);
+/* The same in a transaction of its own. */
+LH_MUST lh_err lh_event_write(lh_core *core, const char *name, json_t *fields_taken);
+json_t *lh_event_hex(const void *data, size_t len);
+json_t *lh_event_time(int64_t wall);
+
+/* --- leases.c ------------------------------------------------------------------------------------------- */
+
+/* Read back the leases that were live, adopt the processes that still are. */
+LH_MUST lh_err lh_vault_leases_load(lh_vault *v);
+/* End one at once; the record and the log entry follow by the keeper. reason: a static token. Under mutex. */
+void lh_vault_lease_end(lh_vault *v, lh_lease *lease, const char *reason);
+/* End all. Under mutex. */
+void lh_vault_leases_end_all(lh_vault *v, const char *reason);
+/* Watch the process of a lease: pidfd is duplicated. Under mutex. */
+LH_MUST lh_err lh_vault_hold_process(lh_vault *v, int32_t pid, uint64_t start_time, int pidfd);
+/* The keeper's round: processes that have ended, leases that have run out, records of ended leases. */
+void lh_vault_leases_sweep(lh_vault *v);
+/* Drop records of leases that ended long ago. */
+LH_MUST lh_err lh_vault_leases_prune(lh_vault *v);
+void lh_vault_holders_free(lh_vault *v);
+LH_MUST lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret);
+/* Write a lease's present state with its evidence as stored (evidence NULL: keep what is there). */
+LH_MUST lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_bytes *evidence);
+
+/* --- refusal.c ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const lh_identity *identity; /* may be NULL */
+    pid_t pid;
+    uid_t uid;
+    const char *role;
+    const char *reason;
+    const char *rule;
+    const char *text;
+} lh_refusal_facts;
+
+/* Remember a refusal for explain and charge it to the log (one entry a minute for each user, role and
+ * reason). */
+void lh_vault_refuse(lh_vault *v, const lh_refusal_facts *facts);
+void lh_vault_refusals_flush(lh_vault *v, bool all);
+void lh_vault_refusals_free(lh_vault *v);
+
+/* --- issue.c -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    lh_peer *peer;
+    const char *role;
+    const uint8_t *lease_id; /* the id a new per: lease lease must get */
+    lh_lease *lease;         /* to renew; NULL to issue */
+    unsigned use;
+    const lh_mechanism *row;
+} lh_issue_request;
+
+/* Attest, decide, log, and issue or renew. ret_lease: one reference. Under core_lock (read). */
+LH_MUST lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **ret_lease);
+LH_MUST lh_err lh_vault_reserve_uses(lh_vault *v, lh_lease *lease);
+/* The key of a lease or of a per: workload role. */
+LH_MUST lh_err lh_vault_role_key(
+    lh_vault *v, const lh_rules *rules, const lh_derivation *derivation, lh_key **ret);
+void lh_vault_derivation(
+    lh_vault *v, const lh_rules *rules, const lh_policy_role *role, const char *workload, lh_derivation *ret);
+
+/* --- peer.c --------------------------------------------------------------------------------------------- */
+
+lh_vault *lh_peer_vault(lh_peer *peer);
+const lh_peer_options *lh_peer_options_of(const lh_peer *peer);
+LH_MUST lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[32]);
+/* Read who the process is, now. */
+LH_MUST lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret);
+
+/* --- keeper.c ------------------------------------------------------------------------------------------- */
+
+LH_MUST lh_err lh_vault_keeper_start(lh_vault *v);
+void lh_vault_keeper_stop(lh_vault *v);
+/* Make its next round come now. */
+void lh_vault_keeper_wake(lh_vault *v);
+
+/* Refuse unless open: LH_E_STATE with the state's reason and message. Under mutex or not. */
+LH_MUST lh_err lh_vault_require_open(lh_vault *v);
+
+#endif

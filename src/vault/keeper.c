@@ -1,0 +1,141 @@
+/* The keeper: one thread that does what is due without anybody asking. Every 100 ms: ends leases whose
+ * process has gone or whose time is over and writes that down; now and then: refusals counted, checkpoints,
+ * the anchor where it is behind, a sealed vault whose TPM was away. */
+#include "base/clock.h"
+#include "base/log_line.h"
+#include "vault/internal.h"
+
+#include <time.h>
+
+#define ROUND_MS 100
+#define RETRY_MS 2000
+#define REFUSALS_MS 5000
+#define PRUNE_MS 3600000
+
+typedef struct {
+    int64_t retry;
+    int64_t refusals;
+    int64_t checkpoint;
+    int64_t prune;
+} due;
+
+static void try_open(lh_vault *v)
+{
+    pthread_rwlock_wrlock(&v->core_lock);
+    if (!v->core && v->retry_open) {
+        lh_err err = lh_vault_core_open(v);
+        if (!lh_ok(err)) {
+            lh_log_error(LH_LEVEL_ERROR, "the vault cannot be opened");
+            v->retry_open = false;
+            lh_vault_set_sealed(
+                v, lh_err_last()->reason[0] ? lh_err_last()->reason : "store", lh_err_last()->message);
+            lh_vault_core_close(v);
+        } else if (v->core) {
+            lh_log_line(LH_LEVEL_NOTICE, "the vault is open");
+        }
+    }
+    pthread_rwlock_unlock(&v->core_lock);
+}
+
+static void catch_up_anchor(lh_vault *v)
+{
+    pthread_mutex_lock(&v->governance);
+    if (v->anchor_behind && v->core->chain && lh_ok(lh_vault_anchor_write(v)))
+        lh_log_line(LH_LEVEL_NOTICE, "the TPM's anchor is up to date again");
+    pthread_mutex_unlock(&v->governance);
+}
+
+static void make_checkpoint(lh_vault *v)
+{
+    pthread_mutex_lock(&v->governance);
+    if (v->core->chain && lh_log_size(v->core->log) > v->checkpoint_size &&
+        !lh_ok(lh_vault_checkpoint(v, NULL)))
+        lh_log_error(LH_LEVEL_WARNING, "no checkpoint could be made; it is tried again");
+    pthread_mutex_unlock(&v->governance);
+}
+
+static void work(lh_vault *v, due *d)
+{
+    int64_t now = lh_clock_boot_ms();
+    if (v->retry_open && now >= d->retry) {
+        d->retry = now + RETRY_MS;
+        try_open(v);
+    }
+    pthread_rwlock_rdlock(&v->core_lock);
+    if (v->core && v->core->chain) {
+        lh_vault_leases_sweep(v);
+        if (now >= d->refusals) {
+            d->refusals = now + REFUSALS_MS;
+            lh_vault_refusals_flush(v, false);
+        }
+        if (v->anchor_behind && now >= d->retry) {
+            d->retry = now + RETRY_MS;
+            catch_up_anchor(v);
+        }
+        if (now >= d->checkpoint) {
+            d->checkpoint = now + v->options.checkpoint_interval * 1000;
+            make_checkpoint(v);
+        }
+        if (now >= d->prune) {
+            d->prune = now + PRUNE_MS;
+            if (!lh_ok(lh_vault_leases_prune(v)))
+                lh_log_error(LH_LEVEL_WARNING, "old lease records could not be dropped");
+        }
+    }
+    pthread_rwlock_unlock(&v->core_lock);
+}
+
+static void *run(void *arg)
+{
+    lh_vault *v = arg;
+    due d = {0};
+    d.checkpoint = lh_clock_boot_ms() + v->options.checkpoint_interval * 1000;
+    for (;;) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += ROUND_MS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_nsec -= 1000000000L;
+            until.tv_sec++;
+        }
+        pthread_mutex_lock(&v->mutex);
+        while (!v->stopping && !v->keeper_asked &&
+               pthread_cond_timedwait(&v->keeper_wake, &v->mutex, &until) == 0)
+            ;
+        bool stopping = v->stopping;
+        v->keeper_asked = false;
+        pthread_mutex_unlock(&v->mutex);
+        if (stopping)
+            return NULL;
+        work(v, &d);
+    }
+}
+
+lh_err lh_vault_keeper_start(lh_vault *v)
+{
+    int rc = pthread_create(&v->keeper, NULL, run, v);
+    if (rc != 0)
+        return LH_RAISE(LH_E_IO, rc);
+    v->keeper_started = true;
+    return LH_SUCCESS;
+}
+
+void lh_vault_keeper_stop(lh_vault *v)
+{
+    if (!v->keeper_started)
+        return;
+    pthread_mutex_lock(&v->mutex);
+    v->stopping = true;
+    pthread_cond_signal(&v->keeper_wake);
+    pthread_mutex_unlock(&v->mutex);
+    pthread_join(v->keeper, NULL);
+    v->keeper_started = false;
+}
+
+void lh_vault_keeper_wake(lh_vault *v)
+{
+    pthread_mutex_lock(&v->mutex);
+    v->keeper_asked = true;
+    pthread_cond_signal(&v->keeper_wake);
+    pthread_mutex_unlock(&v->mutex);
+}

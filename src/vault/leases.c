@@ -1,0 +1,298 @@
+/* Leases in memory and in the store, and the processes that hold them.
+ *
+ * Invariants:
+ *  1. A lease that has ended in memory is refused at once; its record and its log entry follow within a
+ * keeper's round, and a restart in between ends it again (its process, its boot, its time or its hold says
+ * so) or finds it as live as it was.
+ *  2. Every live lease's process is watched by a pidfd.
+ */
+#include "base/clock.h"
+#include "base/log_line.h"
+#include "vault/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define LEASE_RECORD_MAX 65536
+#define KEEP_ENDED (7 * 86400) /* seconds that records of ended leases are kept */
+
+struct lh_holder {
+    lh_holder *next;
+    int32_t pid;
+    uint64_t start_time;
+    int pidfd;
+};
+
+lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret)
+{
+    return lh_record_id_from_bytes(LH_BYTES(id, LH_LEASE_ID_SIZE), ret);
+}
+
+lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_bytes *evidence)
+{
+    lh_record_id id;
+    LH_TRY(lh_lease_record_id(lh_lease_terms_of(lease)->id, &id));
+    LH_AUTO(lh_buf_free) lh_buf old = LH_BUF_INIT(LEASE_RECORD_MAX);
+    lh_bytes kept = LH_BYTES_NONE;
+    if (!evidence) {
+        lh_lease_record record;
+        LH_TRY(lh_txn_get(txn, LH_RECORD_LEASE, &id, &old));
+        LH_TRY(lh_lease_decode(lh_buf_bytes(&old), &record));
+        kept = record.evidence;
+    }
+    LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(LEASE_RECORD_MAX);
+    LH_TRY(lh_lease_encode(lease, evidence ? *evidence : kept, &plain));
+    return lh_txn_put(txn, LH_RECORD_LEASE, &id, lh_buf_bytes(&plain));
+}
+
+void lh_vault_lease_end(lh_vault *v, lh_lease *lease, const char *reason)
+{
+    if (lh_lease_set_ended(lease, reason))
+        v->keeper_asked = true;
+}
+
+typedef struct {
+    lh_vault *vault;
+    const char *reason;
+} end_all;
+
+static bool end_one(lh_lease *lease, void *arg)
+{
+    const end_all *e = arg;
+    lh_vault_lease_end(e->vault, lease, e->reason);
+    return true;
+}
+
+void lh_vault_leases_end_all(lh_vault *v, const char *reason)
+{
+    end_all e = {v, reason};
+    lh_lease_table_each(v->leases, end_one, &e);
+}
+
+lh_err lh_vault_hold_process(lh_vault *v, int32_t pid, uint64_t start_time, int pidfd)
+{
+    for (const lh_holder *h = v->holders; h; h = h->next)
+        if (h->pid == pid && h->start_time == start_time)
+            return LH_SUCCESS;
+    lh_holder *holder = calloc(1, sizeof(*holder));
+    if (!holder)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    *holder = (lh_holder){v->holders, pid, start_time, fcntl(pidfd, F_DUPFD_CLOEXEC, 3)};
+    if (holder->pidfd < 0) {
+        free(holder);
+        return LH_RAISE(LH_E_IO, errno);
+    }
+    v->holders = holder;
+    return LH_SUCCESS;
+}
+
+static void holder_free(lh_holder *holder)
+{
+    close(holder->pidfd);
+    free(holder);
+}
+
+void lh_vault_holders_free(lh_vault *v)
+{
+    for (lh_holder *next, *h = v->holders; h; h = next) {
+        next = h->next;
+        holder_free(h);
+    }
+    v->holders = NULL;
+}
+
+/* --- reading back ----------------------------------------------------------------------------------------
+ */
+
+/* Why a lease read from the store cannot go on; NULL where it can. pidfd is set then. */
+static const char *over(lh_vault *v, const lh_lease_record *r, int64_t now, int *ret_pidfd)
+{
+    if (memcmp(r->terms.boot_id, v->boot_id, sizeof(v->boot_id)) != 0)
+        return "reboot";
+    if (now >= r->terms.not_after_boot_ms)
+        return "max-life";
+    if (r->terms.per == LH_PER_LEASE && now >= r->expires_boot_ms)
+        return "expired";
+    if (!lh_ok(lh_identity_adopt(v->options.identity, r->terms.pid, r->terms.start_time, ret_pidfd)))
+        return "peer-exit";
+    return NULL;
+}
+
+static lh_err load_one(const lh_record_id *id, lh_bytes plain, void *arg)
+{
+    (void)id;
+    lh_vault *v = arg;
+    lh_lease_record r;
+    LH_TRY(lh_lease_decode(plain, &r));
+    if (r.state == LH_LEASE_ENDED)
+        return LH_SUCCESS;
+    LH_AUTO(lh_lease_unrefp) lh_lease *lease = NULL;
+    LH_TRY(lh_lease_new(&r.terms, NULL, &lease));
+    lh_lease_restore_uses(lease, r.reserved);
+    int64_t now = lh_clock_boot_ms();
+    int pidfd = -1;
+    const char *reason = over(v, &r, now, &pidfd);
+    pthread_mutex_lock(&v->mutex);
+    lh_err err = lh_lease_table_add(v->leases, lease);
+    if (lh_ok(err) && !reason)
+        err = lh_vault_hold_process(v, r.terms.pid, r.terms.start_time, pidfd);
+    if (reason)
+        lh_vault_lease_end(v, lease, reason);
+    else if (now < r.expires_boot_ms)
+        lh_lease_set_live(lease, r.expires_boot_ms);
+    pthread_mutex_unlock(&v->mutex);
+    if (pidfd >= 0)
+        close(pidfd);
+    return err;
+}
+
+lh_err lh_vault_leases_load(lh_vault *v)
+{
+    return lh_record_each(v->core->records, LH_RECORD_LEASE, load_one, v);
+}
+
+/* --- the keeper's round -----------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    lh_vault *vault;
+    int32_t pid;
+    uint64_t start_time;
+} exited;
+
+static bool end_of_process(lh_lease *lease, void *arg)
+{
+    const exited *e = arg;
+    const lh_lease_terms *t = lh_lease_terms_of(lease);
+    if (t->pid == e->pid && t->start_time == e->start_time)
+        lh_vault_lease_end(e->vault, lease, "peer-exit");
+    return true;
+}
+
+static void sweep_processes(lh_vault *v)
+{
+    for (lh_holder **at = &v->holders; *at;) {
+        lh_holder *h = *at;
+        struct pollfd p = {.fd = h->pidfd, .events = POLLIN};
+        if (poll(&p, 1, 0) != 1) {
+            at = &h->next;
+            continue;
+        }
+        exited e = {v, h->pid, h->start_time};
+        lh_lease_table_each(v->leases, end_of_process, &e);
+        *at = h->next;
+        holder_free(h);
+    }
+}
+
+typedef struct {
+    lh_vault *vault;
+    int64_t now;
+    lh_lease **changed; /* references */
+    size_t count;
+    size_t capacity;
+} sweep;
+
+static bool sweep_lease(lh_lease *lease, void *arg)
+{
+    sweep *s = arg;
+    const lh_lease_terms *t = lh_lease_terms_of(lease);
+    bool changed = lh_lease_state_of(lease) == LH_LEASE_ENDED;
+    if (!changed && s->now >= t->not_after_boot_ms) {
+        lh_vault_lease_end(s->vault, lease, "max-life");
+        changed = true;
+    }
+    if (!changed && lh_lease_state_of(lease) == LH_LEASE_LIVE && s->now >= lh_lease_expires_boot_ms(lease)) {
+        if (t->per == LH_PER_LEASE)
+            lh_vault_lease_end(s->vault, lease, "expired");
+        else
+            lh_lease_set_expired(lease);
+        changed = true;
+    }
+    if (changed && s->count < s->capacity)
+        s->changed[s->count++] = lh_lease_ref(lease);
+    return true;
+}
+
+static json_t *lease_fields(const lh_lease *lease)
+{
+    const lh_lease_terms *t = lh_lease_terms_of(lease);
+    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I}", "lease", lh_event_hex(t->id, sizeof(t->id)), "role",
+        t->role, "workload", t->workload, "reason", lh_lease_reason(lease), "pid", (int)t->pid, "used",
+        (json_int_t)lh_lease_used(lease));
+}
+
+static lh_err write_changes(lh_record_txn *txn, void *arg)
+{
+    const sweep *s = arg;
+    for (size_t i = 0; i < s->count; i++) {
+        lh_lease *lease = s->changed[i];
+        bool ended = lh_lease_state_of(lease) == LH_LEASE_ENDED;
+        LH_TRY(lh_lease_write(txn, lease, NULL));
+        LH_TRY(lh_event_append(
+            s->vault->core, txn, ended ? "lease.ended" : "lease.expired", lease_fields(lease)));
+    }
+    return LH_SUCCESS;
+}
+
+static void forget_ended(lh_vault *v, const sweep *s, bool written)
+{
+    pthread_mutex_lock(&v->mutex);
+    for (size_t i = 0; i < s->count; i++) {
+        if (written && lh_lease_state_of(s->changed[i]) == LH_LEASE_ENDED)
+            lh_lease_table_remove(v->leases, s->changed[i]);
+        lh_lease_unref(s->changed[i]);
+    }
+    pthread_mutex_unlock(&v->mutex);
+}
+
+void lh_vault_leases_sweep(lh_vault *v)
+{
+    pthread_mutex_lock(&v->mutex);
+    sweep_processes(v);
+    sweep s = {.vault = v, .now = lh_clock_boot_ms(), .capacity = 256};
+    s.changed = calloc(s.capacity, sizeof(*s.changed));
+    if (s.changed)
+        lh_lease_table_each(v->leases, sweep_lease, &s);
+    pthread_mutex_unlock(&v->mutex);
+    if (s.count > 0) {
+        lh_err err = lh_records_write(v->core->records, write_changes, &s);
+        if (!lh_ok(err))
+            lh_log_error(LH_LEVEL_ERROR, "the end of %zu leases could not be written yet", s.count);
+        forget_ended(v, &s, lh_ok(err));
+    }
+    free(s.changed);
+}
+
+/* --- records of old leases --------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    lh_record_txn *txn;
+    int64_t before;
+} prune;
+
+static lh_err prune_one(const lh_record_id *id, lh_bytes plain, void *arg)
+{
+    const prune *p = arg;
+    lh_lease_record r;
+    LH_TRY(lh_lease_decode(plain, &r));
+    if (r.state == LH_LEASE_ENDED && r.terms.not_after < p->before)
+        return lh_txn_delete(p->txn, LH_RECORD_LEASE, id);
+    return LH_SUCCESS;
+}
+
+static lh_err prune_all(lh_record_txn *txn, void *arg)
+{
+    (void)arg;
+    prune p = {txn, lh_clock_wall() - KEEP_ENDED};
+    return lh_txn_each(txn, LH_RECORD_LEASE, prune_one, &p);
+}
+
+lh_err lh_vault_leases_prune(lh_vault *v)
+{
+    return lh_records_write(v->core->records, prune_all, NULL);
+}
