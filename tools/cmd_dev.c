@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define ORPHAN_MS 2000 /* from SIGTERM to SIGKILL for a command whose vault has died */
 #define GRACE_MS 10000 /* from a forwarded signal to SIGKILL */
 
 /* Signals as a descriptor: nothing is interrupted halfway, and nothing is left behind. */
@@ -109,8 +110,15 @@ static lh_err run_command(lh_cli *cli, const dev_vault *vault, signals *s)
     if (err.code == LH_E_NOT_FOUND)
         return LH_FAIL(LH_E_NOT_FOUND, "there is no program \"%s\"", cli->args[0]);
     LH_TRY(err);
-    LH_TRY(watch(vault, s, command));
-    return lh_child_wait(command, -1, &cli->exit_code);
+    err = watch(vault, s, command);
+    if (lh_ok(err))
+        return lh_child_wait(command, -1, &cli->exit_code);
+    /* Without its vault it cannot go on; what it does not do in time is done to it when it is freed. */
+    lh_err_detail detail = *lh_err_last();
+    int status = 0;
+    LH_IGNORE(lh_child_kill(command, SIGTERM));
+    LH_IGNORE(lh_child_wait(command, ORPHAN_MS, &status));
+    return LH_REFUSE(detail.code, detail.reason, "%s", detail.message);
 }
 
 static lh_err stay(const lh_cli *cli, const dev_vault *vault, signals *s)

@@ -91,10 +91,10 @@ static const cli_command *find_command(int argc, char **argv, int *ret_words)
 /* What to do about it, where the code alone tells. */
 static const char *hint(const lh_err_detail *detail)
 {
-    if (detail->code == LH_E_GONE || detail->code == LH_E_NOT_FOUND)
-        return strstr(detail->message, "socket") != NULL || detail->code == LH_E_GONE
-                   ? "is leaseholdd running? Name its socket with --socket or LEASEHOLD_SOCKET"
-                   : NULL;
+    /* Of LH_E_GONE, what `dev` says of its own processes needs no hint. */
+    bool own = strstr(detail->reason, "-ended") != NULL;
+    if (detail->code == LH_E_GONE && !own)
+        return "is leaseholdd running? Name its socket with --socket or LEASEHOLD_SOCKET";
     if (detail->code == LH_E_STATE)
         return "`leasehold status` tells the vault's state and what to do";
     if (detail->code == LH_E_QUORUM)
