@@ -41,8 +41,8 @@ static const char *const statement_sql[STMT_COUNT] = {
     [STMT_SAVEPOINT] = "SAVEPOINT caller",
     [STMT_SAVEPOINT_KEEP] = "RELEASE caller",
     [STMT_SAVEPOINT_UNDO] = "ROLLBACK TO caller",
-    [STMT_PUT] = "INSERT INTO record (kind, id, version, data) VALUES (?1, ?2, ?3, ?4) "
-                 "ON CONFLICT (kind, id) DO UPDATE SET version = ?3, data = ?4",
+    [STMT_PUT] = ("INSERT INTO record (kind, id, version, data) VALUES (?1, ?2, ?3, ?4) "
+                  "ON CONFLICT (kind, id) DO UPDATE SET version = ?3, data = ?4"),
     [STMT_DELETE] = "DELETE FROM record WHERE kind = ?1 AND id = ?2",
     [STMT_GET] = "SELECT version, data FROM record WHERE kind = ?1 AND id = ?2",
     [STMT_EACH] = "SELECT kind, id, version, data FROM record ORDER BY kind, id",

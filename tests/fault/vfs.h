@@ -67,78 +67,80 @@ static inline sqlite3_file *real_of(sqlite3_file *file)
     return f->real;
 }
 
-#define FORWARD(call, ...) (real_of(file)->pMethods->call(real_of(file) __VA_OPT__(, ) __VA_ARGS__))
+#define REAL(call) (real_of(file)->pMethods->call)
 
 static int fault_close(sqlite3_file *file)
 {
-    return FORWARD(xClose);
+    return REAL(xClose)(real_of(file));
 }
 static int fault_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
 {
-    return FORWARD(xRead, out, len, at);
+    return REAL(xRead)(real_of(file), out, len, at);
 }
 /* A write that fails has written half: what a full disk or a torn write leaves. */
 static int fault_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 {
     int rc = fault_strikes();
     if (rc == SQLITE_OK)
-        return FORWARD(xWrite, data, len, at);
-    (void)FORWARD(xWrite, data, len / 2, at);
+        return REAL(xWrite)(real_of(file), data, len, at);
+    (void)REAL(xWrite)(real_of(file), data, len / 2, at);
     return rc;
 }
 static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     int rc = fault_strikes();
-    return rc == SQLITE_OK ? FORWARD(xTruncate, size) : SQLITE_IOERR_TRUNCATE;
+    return rc == SQLITE_OK ? REAL(xTruncate)(real_of(file), size) : SQLITE_IOERR_TRUNCATE;
 }
 static int fault_sync(sqlite3_file *file, int flags)
 {
     int rc = fault_strikes();
-    return rc == SQLITE_OK ? FORWARD(xSync, flags) : rc == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_FSYNC;
+    return rc == SQLITE_OK     ? REAL(xSync)(real_of(file), flags)
+           : rc == SQLITE_FULL ? SQLITE_FULL
+                               : SQLITE_IOERR_FSYNC;
 }
 static int fault_size(sqlite3_file *file, sqlite3_int64 *ret)
 {
-    return FORWARD(xFileSize, ret);
+    return REAL(xFileSize)(real_of(file), ret);
 }
 static int fault_lock(sqlite3_file *file, int level)
 {
-    return FORWARD(xLock, level);
+    return REAL(xLock)(real_of(file), level);
 }
 static int fault_unlock(sqlite3_file *file, int level)
 {
-    return FORWARD(xUnlock, level);
+    return REAL(xUnlock)(real_of(file), level);
 }
 static int fault_reserved(sqlite3_file *file, int *ret)
 {
-    return FORWARD(xCheckReservedLock, ret);
+    return REAL(xCheckReservedLock)(real_of(file), ret);
 }
 static int fault_control(sqlite3_file *file, int op, void *arg)
 {
-    return FORWARD(xFileControl, op, arg);
+    return REAL(xFileControl)(real_of(file), op, arg);
 }
 static int fault_sector(sqlite3_file *file)
 {
-    return FORWARD(xSectorSize);
+    return REAL(xSectorSize)(real_of(file));
 }
 static int fault_device(sqlite3_file *file)
 {
-    return FORWARD(xDeviceCharacteristics);
+    return REAL(xDeviceCharacteristics)(real_of(file));
 }
 static int fault_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **ret)
 {
-    return FORWARD(xShmMap, region, size, extend, ret);
+    return REAL(xShmMap)(real_of(file), region, size, extend, ret);
 }
 static int fault_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 {
-    return FORWARD(xShmLock, offset, n, flags);
+    return REAL(xShmLock)(real_of(file), offset, n, flags);
 }
 static void fault_shm_barrier(sqlite3_file *file)
 {
-    FORWARD(xShmBarrier);
+    REAL(xShmBarrier)(real_of(file));
 }
 static int fault_shm_unmap(sqlite3_file *file, int remove_it)
 {
-    return FORWARD(xShmUnmap, remove_it);
+    return REAL(xShmUnmap)(real_of(file), remove_it);
 }
 
 static int fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
