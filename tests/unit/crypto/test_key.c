@@ -85,6 +85,10 @@ static void bad_points(void **state)
         assert_refused(
             lh_key_new_public(crypto, LH_KEY_EC_P256, LH_BYTES(point, 65), &key), LH_E_INVALID, "key-public");
     }
+    memcpy(point, from_hex(point_hex).data, 65);
+    point[0] = 0x07; /* the hybrid form of an odd y: the same point, another encoding */
+    assert_refused(
+        lh_key_new_public(crypto, LH_KEY_EC_P256, LH_BYTES(point, 65), &key), LH_E_INVALID, "key-public");
     memset(point, 0, 65); /* the point at infinity, padded */
     assert_refused(
         lh_key_new_public(crypto, LH_KEY_EC_P256, LH_BYTES(point, 65), &key), LH_E_INVALID, "key-public");
