@@ -6,6 +6,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static lh_crypto *crypto;
+
+static void free_crypto(void)
+{
+    lh_crypto_free(crypto);
+}
+
 static void expect_same(lh_err err, lh_buf *again, const uint8_t *data, size_t size)
 {
     if (!lh_ok(err) || again->len != size || memcmp(again->data, data, size) != 0)
@@ -13,7 +20,7 @@ static void expect_same(lh_err err, lh_buf *again, const uint8_t *data, size_t s
     lh_buf_clear(again);
 }
 
-static void read_proposal(lh_crypto *crypto, const uint8_t *data, size_t size, lh_buf *again)
+static void read_proposal(const uint8_t *data, size_t size, lh_buf *again)
 {
     lh_proposal *proposal = NULL;
     const uint8_t vault[32] = {0};
@@ -30,13 +37,13 @@ static void read_proposal(lh_crypto *crypto, const uint8_t *data, size_t size, l
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static lh_crypto *crypto;
     lh_buf again = LH_BUF_INIT(2 * LH_LIMIT_RECORD);
     lh_config config;
     lh_genesis *genesis = NULL;
-    if (!crypto && !lh_ok(lh_crypto_new(&crypto)))
+    /* Freed at exit, before OpenSSL's own clean-up, which would leave its random generators behind. */
+    if (!crypto && (!lh_ok(lh_crypto_new(&crypto)) || atexit(free_crypto) != 0))
         abort();
-    read_proposal(crypto, data, size, &again);
+    read_proposal(data, size, &again);
     if (lh_ok(lh_config_decode(LH_BYTES(data, size), &config))) {
         expect_same(lh_config_encode(&config, &again), &again, data, size);
         lh_config_clear(&config);
