@@ -34,6 +34,15 @@ typedef struct {
     bool check;
 } arguments;
 
+typedef struct {
+    arguments args;
+    lh_config *config;
+    int listen_fd;
+    int attest_fd;
+    int signal_fd;
+    int attest_pidfd;
+} daemon_parts;
+
 static const char usage_text[] =
     "usage: leaseholdd [--config FILE] [--dev] [--check]\n"
     "\n"
@@ -150,10 +159,12 @@ static lh_err make_folder(const char *path, mode_t mode, const become *b)
     return LH_SUCCESS;
 }
 
-static lh_err find_user(const lh_config *config, become *ret)
+static lh_err find_user(const daemon_parts *d, become *ret)
 {
+    const lh_config *config = d->config;
     *ret = (become){.uid = geteuid(), .gid = getegid()};
-    if (geteuid() != 0)
+    /* A development vault runs as whoever started it, root too: there is nothing in it to protect. */
+    if (geteuid() != 0 || d->args.development)
         return LH_SUCCESS;
     const struct passwd *user = getpwnam(config->user);
     if (!user)
@@ -193,14 +204,6 @@ static lh_err drop_privileges(const lh_config *config, const become *b)
 /* --- main -------------------------------------------------------------------------------------------------
  */
 
-typedef struct {
-    arguments args;
-    lh_config *config;
-    int listen_fd;
-    int attest_fd;
-    int signal_fd;
-    int attest_pidfd;
-} daemon_parts;
 
 #define DEFAULT_CONFIG "/etc/leasehold/leaseholdd.yaml"
 
@@ -325,7 +328,7 @@ static lh_err prepare(daemon_parts *d, pid_t attest)
     LH_TRY(load_config(d));
     lh_log_set_level(d->config->log_level);
     become b;
-    LH_TRY(find_user(d->config, &b));
+    LH_TRY(find_user(d, &b));
     LH_TRY(prepare_places(d, &b));
     if (send(d->attest_fd, &b, sizeof(b), MSG_NOSIGNAL) != (ssize_t)sizeof(b))
         return LH_RAISE(LH_E_IO, errno);
@@ -347,6 +350,8 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     umask(077);
+    /* tpm2-tss would print lines of its own for answers that we expect and tell better. */
+    setenv("TSS2_LOG", "all+none", 0);
     signal(SIGPIPE, SIG_IGN);
     pid_t attest = -1;
     lh_err err = fork_attest(&attest, &d.attest_fd);

@@ -157,7 +157,7 @@ lh_err lh_core_connect(lh_core *core)
     if (core->esys)
         return LH_SUCCESS;
     core->broken = false;
-    core->ak = core->checkpoint = ESYS_TR_NONE;
+    core->ak = core->checkpoint = (lh_kept_key){ESYS_TR_NONE, NULL};
     core->ek.len = 0;
     TSS2_RC rc = Tss2_TctiLdr_Initialize(core->tcti_name, &core->tcti);
     if (rc == TSS2_RC_SUCCESS)
@@ -176,18 +176,12 @@ lh_err lh_core_connect(lh_core *core)
 
 void lh_core_disconnect(lh_core *core)
 {
-    if (core->esys && !core->broken) {
-        lh_handle ak = {core, core->ak, true};
-        lh_handle checkpoint = {core, core->checkpoint, true};
-        lh_handle_release(&ak);
-        lh_handle_release(&checkpoint);
-    }
+    lh_core_forget_keys(core);
     if (core->esys)
         Esys_Finalize(&core->esys);
     if (core->tcti)
         Tss2_TctiLdr_Finalize(&core->tcti);
     core->esys = NULL;
     core->tcti = NULL;
-    core->ak = core->checkpoint = ESYS_TR_NONE;
     core->broken = false;
 }

@@ -7,13 +7,20 @@
 
 #include <tss2/tss2_esys.h>
 
+/* A key that is used often. A TPM has room for as few as three objects: it is loaded while nothing else needs
+ * the room, and comes back from its saved context (Part 1, 30.3) otherwise. */
+typedef struct {
+    ESYS_TR tr;          /* ESYS_TR_NONE while not loaded */
+    TPMS_CONTEXT *saved; /* NULL until first made on this connection */
+} lh_kept_key;
+
 typedef struct {
     char *tcti_name;
     bool simulator; /* swtpm or mssim without a resource manager: nobody else's objects are on it */
     bool broken;    /* the connection is to be closed when the job ends */
     TSS2_TCTI_CONTEXT *tcti;
     ESYS_CONTEXT *esys;     /* NULL while there is no connection */
-    ESYS_TR ak, checkpoint; /* ESYS_TR_NONE until used */
+    lh_kept_key ak, checkpoint;
     lh_tpm_name ek;         /* len 0 until computed on this connection */
     lh_tpm_name srk_pin;    /* len 0 until a seal was made or opened; outlives the connection */
     lh_secret *owner_auth;  /* NULL where empty */
@@ -58,9 +65,13 @@ LH_MUST lh_err lh_core_primary(lh_core *core, ESYS_TR hierarchy, const TPM2B_PUB
     TPM2B_PUBLIC **ret_public);
 LH_MUST lh_err lh_core_name(lh_core *core, ESYS_TR tr, lh_tpm_name *ret);
 
-/* The attestation key and the checkpoint key: borrowed, kept loaded. */
+/* The attestation key and the checkpoint key: borrowed until another key is asked for. */
 LH_MUST lh_err lh_core_ak(lh_core *core, ESYS_TR *ret);
 LH_MUST lh_err lh_core_checkpoint(lh_core *core, ESYS_TR *ret);
+/* Let go of kept keys, so that other objects can be loaded. */
+void lh_core_make_room(lh_core *core);
+/* Forget them: their contexts belong to a connection that ends. */
+void lh_core_forget_keys(lh_core *core);
 /* The storage root key at 0x81000001, made if missing, checked to be one. */
 LH_MUST lh_err lh_core_srk(lh_core *core, lh_handle *ret, lh_tpm_name *ret_name);
 /* The same, refused where a Name is pinned and it is another. */

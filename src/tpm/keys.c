@@ -86,6 +86,7 @@ lh_err lh_core_primary(
     LH_AUTO(lh_esys_freep) TPM2B_DIGEST *hash = NULL;
     LH_AUTO(lh_esys_freep) TPMT_TK_CREATION *ticket = NULL;
     ESYS_TR tr = ESYS_TR_NONE;
+    lh_core_make_room(core);
     LH_TPM_TRY(core,
         Esys_CreatePrimary(core->esys, hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
             template, &outside, &pcrs, &tr, &public, &data, &hash, &ticket),
@@ -107,14 +108,39 @@ lh_err lh_core_name(lh_core *core, ESYS_TR tr, lh_tpm_name *ret)
     return LH_SUCCESS;
 }
 
-static lh_err kept_key(lh_core *core, const TPM2B_PUBLIC *template, ESYS_TR *slot, ESYS_TR *ret)
+static void let_go(lh_core *core, lh_kept_key *key)
 {
-    if (*slot == ESYS_TR_NONE) {
-        lh_handle key = LH_HANDLE_NONE;
-        LH_TRY(lh_core_primary(core, ESYS_TR_RH_ENDORSEMENT, template, &key, NULL));
-        *slot = key.tr;
+    lh_handle handle = {core, key->tr, true};
+    lh_handle_release(&handle);
+    key->tr = ESYS_TR_NONE;
+}
+
+void lh_core_make_room(lh_core *core)
+{
+    let_go(core, &core->ak);
+    let_go(core, &core->checkpoint);
+}
+
+void lh_core_forget_keys(lh_core *core)
+{
+    lh_core_make_room(core);
+    lh_esys_freep(&core->ak.saved);
+    lh_esys_freep(&core->checkpoint.saved);
+}
+
+static lh_err kept_key(lh_core *core, const TPM2B_PUBLIC *template, lh_kept_key *key, ESYS_TR *ret)
+{
+    if (key->tr == ESYS_TR_NONE && key->saved) {
+        lh_core_make_room(core);
+        LH_TPM_TRY(core, Esys_ContextLoad(core->esys, key->saved, &key->tr), "TPM2_ContextLoad");
+    } else if (key->tr == ESYS_TR_NONE) {
+        LH_AUTO(lh_handle_release) lh_handle made = LH_HANDLE_NONE;
+        LH_TRY(lh_core_primary(core, ESYS_TR_RH_ENDORSEMENT, template, &made, NULL));
+        LH_TPM_TRY(core, Esys_ContextSave(core->esys, made.tr, &key->saved), "TPM2_ContextSave");
+        key->tr = made.tr;
+        made = LH_HANDLE_NONE;
     }
-    *ret = *slot;
+    *ret = key->tr;
     return LH_SUCCESS;
 }
 
@@ -143,6 +169,8 @@ static lh_err make_srk(lh_core *core, lh_handle *ret)
 
 lh_err lh_core_srk(lh_core *core, lh_handle *ret, lh_tpm_name *ret_name)
 {
+    /* A persistent object takes a transient one's room while it is used. */
+    lh_core_make_room(core);
     LH_AUTO(lh_handle_release) lh_handle srk = {core, ESYS_TR_NONE, false};
     TSS2_RC rc =
         Esys_TR_FromTPMPublic(core->esys, SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &srk.tr);

@@ -121,7 +121,7 @@ lh_err lh_tpm_open(const char *tcti, lh_tpm **ret)
     pthread_mutex_init(&tpm->lock, NULL);
     pthread_cond_init(&tpm->work, NULL);
     tpm->last = &tpm->first;
-    tpm->core.ak = tpm->core.checkpoint = ESYS_TR_NONE;
+    tpm->core.ak = tpm->core.checkpoint = (lh_kept_key){ESYS_TR_NONE, NULL};
     tpm->core.simulator = strncmp(tcti, "swtpm", 5) == 0 || strncmp(tcti, "mssim", 5) == 0;
     tpm->core.tcti_name = strdup(tcti);
     if (!tpm->core.tcti_name)
