@@ -47,11 +47,10 @@ static lh_err add_found(lh_token_session *session, uint64_t handle)
 {
     if (session->found_count >= LH_LIMIT_FIND)
         return LH_FAIL(LH_E_LIMIT, "a search finds more than %d objects", LH_LIMIT_FIND);
-    if (session->found_count % 64 == 0) {
-        CK_OBJECT_HANDLE *found = reallocarray(session->found, session->found_count + 64, sizeof(*found));
-        if (!found)
+    if (!session->found) {
+        session->found = reallocarray(NULL, LH_LIMIT_FIND, sizeof(*session->found));
+        if (!session->found)
             return LH_RAISE(LH_E_NOMEM, 0);
-        session->found = found;
     }
     session->found[session->found_count++] = (CK_OBJECT_HANDLE)handle;
     return LH_SUCCESS;

@@ -47,28 +47,23 @@ lh_err lh_token_object_put(lh_token *token, uint64_t handle, lh_bytes attributes
     while (lh_wire_next_attribute(&r, &a))
         continue;
     LH_TRY(lh_read_done(&r, "an object's attributes"));
-    uint8_t *copy = malloc(attributes.len + 1);
+    LH_AUTO(lh_freep) uint8_t *copy = malloc(attributes.len + 1);
     if (!copy)
         return LH_RAISE(LH_E_NOMEM, 0);
     if (attributes.len > 0)
         memcpy(copy, attributes.data, attributes.len);
     lh_token_object *object = cached(token, handle);
-    if (object) {
-        free(object->attributes);
-        object->attributes = copy;
-        object->len = attributes.len;
-        return LH_SUCCESS;
+    if (!object) {
+        LH_TRY(make_room(token));
+        size_t at = position(token, handle);
+        object = &token->objects[at];
+        memmove(object + 1, object, (token->object_count - at) * sizeof(*object));
+        *object = (lh_token_object){.handle = handle};
+        token->object_count++;
     }
-    lh_err err = make_room(token);
-    if (!lh_ok(err)) {
-        free(copy);
-        return err;
-    }
-    size_t at = position(token, handle);
-    memmove(
-        &token->objects[at + 1], &token->objects[at], (token->object_count - at) * sizeof(*token->objects));
-    token->objects[at] = (lh_token_object){handle, copy, attributes.len};
-    token->object_count++;
+    free(object->attributes);
+    object->attributes = LH_TAKE(copy);
+    object->len = attributes.len;
     return LH_SUCCESS;
 }
 

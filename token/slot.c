@@ -19,16 +19,14 @@ CK_RV lh_token_present(lh_token *token, lh_token_info_reply *ret)
 /* Enter, with the slot checked. */
 static CK_RV enter_slot(CK_SLOT_ID slot, const void *out, lh_token **ret)
 {
-    lh_token *token;
+    lh_token *token = NULL;
     CK_RV rv = lh_token_enter(&token);
+    *ret = token;
     if (rv != CKR_OK)
         return rv;
     if (!out)
         return lh_token_leave(token, CKR_ARGUMENTS_BAD);
-    if (slot != LH_TOKEN_SLOT)
-        return lh_token_leave(token, CKR_SLOT_ID_INVALID);
-    *ret = token;
-    return CKR_OK;
+    return slot == LH_TOKEN_SLOT ? CKR_OK : lh_token_leave(token, CKR_SLOT_ID_INVALID);
 }
 
 CK_RV C_GetInfo(CK_INFO *info)

@@ -300,6 +300,48 @@ static void survives_a_restart(void **state)
     assert_int_equal(C_EncryptInit(s, &m, FAKE_AES), CKR_OK);
 }
 
+/* A signature that the daemon died at is not, though another daemon waits already. */
+static void does_not_repeat_a_signature(void **state)
+{
+    (void)state;
+    assert_int_equal(C_Initialize(NULL), CKR_OK);
+    CK_SESSION_HANDLE s = open_session();
+    daemon_.control->die_at = LH_CALL_SIGN;
+    pid_t first = daemon_.pid;
+    fake_start(&daemon_);
+    assert_int_equal(sign(s), CKR_DEVICE_ERROR);
+    assert_int_equal(daemon_.control->calls[LH_CALL_SIGN], 1);
+    assert_int_equal(sign(s), CKR_OK);
+    waitpid(first, NULL, 0);
+}
+
+/* Two streams with one number, on an old connection and on a new one: the old one's parts go nowhere. */
+static void streams_are_not_mixed_up(void **state)
+{
+    (void)state;
+    CK_MECHANISM m = {CKM_AES_CTR, &(CK_AES_CTR_PARAMS){128, {0}}, sizeof(CK_AES_CTR_PARAMS)};
+    CK_BYTE out[64];
+    CK_ULONG len = sizeof(out);
+    assert_int_equal(C_Initialize(NULL), CKR_OK);
+    CK_SESSION_HANDLE old = open_session();
+    CK_SESSION_HANDLE new = open_session();
+    assert_int_equal(C_EncryptInit(old, &m, FAKE_AES), CKR_OK);
+    assert_int_equal(C_EncryptUpdate(old, TEXT("abc"), 3, out, &len), CKR_OK);
+    fake_kill(&daemon_);
+    fake_start(&daemon_);
+    len = sizeof(out);
+    assert_int_equal(sign(new), CKR_OK);
+    assert_int_equal(C_EncryptInit(new, &m, FAKE_AES), CKR_OK);
+    assert_int_equal(C_EncryptUpdate(new, TEXT("abc"), 3, out, &len), CKR_OK);
+    unsigned updates = daemon_.control->calls[LH_CALL_OP_UPDATE];
+    len = sizeof(out);
+    assert_int_equal(C_EncryptUpdate(old, TEXT("abc"), 3, out, &len), CKR_DEVICE_ERROR);
+    assert_int_equal(daemon_.control->calls[LH_CALL_OP_UPDATE], updates);
+    assert_int_equal(daemon_.control->calls[LH_CALL_OP_CANCEL], 0);
+    len = sizeof(out);
+    assert_int_equal(C_EncryptFinal(new, out, &len), CKR_OK);
+}
+
 /* A search that the daemon died at is asked again, once, by itself. */
 static void repeats_what_changes_nothing(void **state)
 {
@@ -469,7 +511,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {T(initialize_does_no_io), T(interfaces), T(a_sealed_vault_is_no_token),
         T(mechanisms_come_from_the_table), T(sessions_and_login), T(what_a_lease_does_not_give),
-        T(survives_a_restart), T(repeats_what_changes_nothing), T(bad_daemons_are_errors),
-        T(forks_in_every_state), T(forks_while_another_thread_waits), T(threads_share_the_module)};
+        T(survives_a_restart), T(does_not_repeat_a_signature), T(streams_are_not_mixed_up),
+        T(repeats_what_changes_nothing), T(bad_daemons_are_errors), T(forks_in_every_state),
+        T(forks_while_another_thread_waits), T(threads_share_the_module)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
