@@ -346,8 +346,6 @@ static lh_err effect(lh_record_txn *txn, const lh_params *params, lh_outcome *ou
     LH_TRY(judge(operation, params->bytes));
     if (params->operation->kind == LH_OPERATION_LEASE_REVOKE)
         LH_TRY(find_revoked(w->v, params, outcome));
-    if (params->operation->kind == LH_OPERATION_PARENT_CREATE)
-        LH_TRY(lh_parent_create(w->v->crypto, txn, params->parent, outcome));
     return lh_event_append(w->v->core, txn, "operation.executed",
         json_pack("{s:s, s:o, s:I}", "operation", operation, "proposal",
             lh_event_hex(w->request->proposal, 16), "sequence",
@@ -416,8 +414,9 @@ static lh_err put_in_force(lh_vault *v, const lh_operation *operation, lh_chain 
         lh_vault_rules_set(v, rules);
         end_named(v);
     }
-    lh_err err = lh_vault_anchor_write(v);
+    lh_err err = lh_vault_checkpoint(v, NULL);
     if (!lh_ok(err)) {
+        atomic_store(&v->anchor_behind, true);
         lh_log_error(LH_LEVEL_ERROR, "the TPM could not anchor %s", operation->name);
         return LH_REFUSE(LH_E_TPM, "anchor-behind",
             "%s is stored, but the TPM could not record it yet; nothing is issued until it has. It is tried "

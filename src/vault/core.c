@@ -208,7 +208,7 @@ lh_err lh_vault_core_enter_open(lh_vault *v)
     LH_TRY(lh_rules_new(v->core->chain, &rules));
     lh_vault_rules_set(v, rules);
     LH_TRY(log_opened(v));
-    LH_TRY(lh_vault_anchor_write(v));
+    LH_TRY(lh_vault_checkpoint(v, NULL));
     LH_TRY(lh_vault_leases_load(v));
     set_state(v, LH_VAULT_OPEN, "", "");
     return LH_SUCCESS;
