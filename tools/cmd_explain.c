@@ -25,9 +25,22 @@ static lh_err explain_role(lh_cli *cli)
         reason[0] == '\0' ? "" : "]");
     if (rule[0] != '\0')
         (void)printf("rule: %s\n", rule);
-    out_text(stdout, json_string_value(json_object_get(reply, "text")));
-    (void)putchar('\n');
+    const char *text = json_string_value(json_object_get(reply, "text"));
+    out_text(stdout, text);
+    if (text[0] != '\0' && text[strlen(text) - 1] != '\n')
+        (void)putchar('\n');
     return LH_SUCCESS;
+}
+
+/* What was refused and why; the conditions that were looked at follow it, for --json. */
+static void print_first_line(const char *text)
+{
+    LH_AUTO(lh_buf_free) lh_buf line = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    lh_buf_append(&line, text == NULL ? "" : text, text == NULL ? 0 : strcspn(text, "\n"));
+    const char *first = lh_buf_cstr(&line);
+    (void)printf("  ");
+    out_text(stdout, first == NULL ? "" : first);
+    (void)putchar('\n');
 }
 
 static lh_err list_refusals(lh_cli *cli)
@@ -36,19 +49,18 @@ static lh_err list_refusals(lh_cli *cli)
     LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "refusals"), &reply));
     if (cli->json)
         return out_json(reply);
-    size_t i;
-    json_t *refusal;
-    json_array_foreach(json_object_get(reply, "refusals"), i, refusal)
-    {
+    const json_t *refusals = json_object_get(reply, "refusals");
+    for (size_t i = 0; i < json_array_size(refusals); i++) {
+        json_t *refusal = json_array_get(refusals, i);
         (void)printf("%s  %s [%s]\n", out_line(refusal, "time"), out_line(refusal, "role"),
             out_line(refusal, "reason"));
         (void)printf("  pid %lld, uid %lld, %s\n", out_number(refusal, "pid"), out_number(refusal, "uid"),
             out_line(refusal, "exe"));
         if (out_line(refusal, "rule")[0] != '\0')
             (void)printf("  rule: %s\n", out_line(refusal, "rule"));
-        (void)printf("  %s\n", out_line(refusal, "text"));
+        print_first_line(json_string_value(json_object_get(refusal, "text")));
     }
-    if (json_array_size(json_object_get(reply, "refusals")) == 0)
+    if (json_array_size(refusals) == 0)
         (void)printf("nothing was refused lately\n");
     return LH_SUCCESS;
 }

@@ -23,10 +23,10 @@ static lh_err run_list(lh_cli *cli)
     LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "holds"), &reply));
     if (cli->json)
         return out_json(reply);
-    size_t i;
-    json_t *hold;
-    json_array_foreach(json_object_get(reply, "holds"), i, hold) print_hold(hold);
-    if (json_array_size(json_object_get(reply, "holds")) == 0)
+    const json_t *holds = json_object_get(reply, "holds");
+    for (size_t i = 0; i < json_array_size(holds); i++)
+        print_hold(json_array_get(holds, i));
+    if (json_array_size(holds) == 0)
         (void)printf("nothing is on hold\n");
     return LH_SUCCESS;
 }

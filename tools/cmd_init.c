@@ -9,10 +9,9 @@ static void print_next(json_t *reply, json_t *officers)
     (void)printf("\nvault %s is founding: it serves once every officer has signed the text above.\n",
         out_line(reply, "vault"));
     (void)printf("Each officer, with a key of the roster:\n");
-    size_t i;
-    json_t *officer;
-    json_array_foreach(officers, i, officer)(void)
-        printf("  leasehold approve genesis --officer %s --key KEYFILE\n", out_line(officer, "name"));
+    for (size_t i = 0; i < json_array_size(officers); i++)
+        (void)printf("  leasehold approve genesis --officer %s --key KEYFILE\n",
+            out_line(json_array_get(officers, i), "name"));
     (void)printf("or elsewhere (an air-gapped machine, a smart card):\n"
                  "  leasehold show genesis --text > genesis.txt\n"
                  "  ssh-keygen -Y sign -n leasehold -f KEYFILE genesis.txt\n"

@@ -38,18 +38,25 @@ static lh_err print_role(json_t *role)
     return LH_SUCCESS;
 }
 
+static void print_parent(json_t *parent)
+{
+    const char *created = out_line(parent, "created");
+    (void)printf("parent %s: version %lld%s%s\n", out_line(parent, "name"), out_number(parent, "version"),
+        created[0] == '\0' ? "" : ", created ", created);
+}
+
 static lh_err run_list(lh_cli *cli)
 {
     LH_AUTO(lh_json_freep) json_t *reply = NULL;
     LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "keys"), &reply));
     if (cli->json)
         return out_json(reply);
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(reply, "parents"), i, item)(void)
-        printf("parent %s: version %lld, created %s\n", out_line(item, "name"), out_number(item, "version"),
-            out_line(item, "created"));
-    json_array_foreach(json_object_get(reply, "roles"), i, item) LH_TRY(print_role(item));
+    const json_t *parents = json_object_get(reply, "parents");
+    const json_t *roles = json_object_get(reply, "roles");
+    for (size_t i = 0; i < json_array_size(parents); i++)
+        print_parent(json_array_get(parents, i));
+    for (size_t i = 0; i < json_array_size(roles); i++)
+        LH_TRY(print_role(json_array_get(roles, i)));
     return LH_SUCCESS;
 }
 

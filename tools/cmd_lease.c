@@ -24,10 +24,10 @@ static lh_err run_list(lh_cli *cli)
     LH_TRY(cli_call(cli, request, &reply));
     if (cli->json)
         return out_json(reply);
-    size_t i;
-    json_t *lease;
-    json_array_foreach(json_object_get(reply, "leases"), i, lease) print_lease(lease);
-    if (json_array_size(json_object_get(reply, "leases")) == 0)
+    const json_t *leases = json_object_get(reply, "leases");
+    for (size_t i = 0; i < json_array_size(leases); i++)
+        print_lease(json_array_get(leases, i));
+    if (json_array_size(leases) == 0)
         (void)printf("no lease %s\n", cli_flag(cli, "all") ? "is known" : "is active");
     return LH_SUCCESS;
 }

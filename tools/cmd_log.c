@@ -33,9 +33,8 @@ static lh_err print_page(const lh_cli *cli, json_t *reply, json_t *all)
     json_t *entries = json_object_get(reply, "entries");
     if (all != NULL)
         return json_array_extend(all, entries) == 0 ? LH_SUCCESS : LH_RAISE(LH_E_NOMEM, 0);
-    size_t i;
-    json_t *entry;
-    json_array_foreach(entries, i, entry) print_entry(entry, cli_flag(cli, "salts"));
+    for (size_t i = 0; i < json_array_size(entries); i++)
+        print_entry(json_array_get(entries, i), cli_flag(cli, "salts"));
     return LH_SUCCESS;
 }
 
@@ -179,11 +178,12 @@ static lh_err ask_daemon(lh_cli *cli, bundle *b, json_t **ret_reply)
 {
     LH_AUTO(lh_json_freep) json_t *reply = NULL;
     LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "log.verify"), &reply));
-    size_t i;
-    json_t *problem;
-    json_array_foreach(json_object_get(reply, "problems"), i, problem)
+    const json_t *problems = json_object_get(reply, "problems");
+    for (size_t i = 0; i < json_array_size(problems); i++) {
+        json_t *problem = json_array_get(problems, i);
         LH_TRY(bundle_add_problem(b, out_line(problem, "place"), out_line(problem, "message")));
-    if (!out_bool(reply, "good") && json_array_size(json_object_get(reply, "problems")) == 0)
+    }
+    if (!out_bool(reply, "good") && json_array_size(problems) == 0)
         LH_TRY(bundle_add_problem(b, "store", "the daemon says it is not good, and not why"));
     *ret_reply = LH_TAKE(reply);
     return LH_SUCCESS;
@@ -207,12 +207,14 @@ static lh_err add_saved(lh_cli *cli, bundle *b)
 
 static void print_report(json_t *report, const json_t *daemon, bool pinned)
 {
-    size_t i;
-    json_t *problem;
-    json_array_foreach(json_object_get(report, "problems"), i, problem)(void)
-        printf("BAD  %s: %s\n", out_line(problem, "place"), out_line(problem, "message"));
-    if (out_number(report, "problem_count") > (long long)i)
-        (void)printf("BAD  and %lld more\n", out_number(report, "problem_count") - (long long)i);
+    const json_t *problems = json_object_get(report, "problems");
+    for (size_t i = 0; i < json_array_size(problems); i++) {
+        json_t *problem = json_array_get(problems, i);
+        (void)printf("BAD  %s: %s\n", out_line(problem, "place"), out_line(problem, "message"));
+    }
+    long long untold = out_number(report, "problem_count") - (long long)json_array_size(problems);
+    if (untold > 0)
+        (void)printf("BAD  and %lld more\n", untold);
     (void)printf("log: %lld entries, root %s, %lld of them under a verified checkpoint\n",
         out_number(report, "size"), out_line(report, "root"), out_number(report, "checkpointed"));
     const json_t *checked = json_object_get(daemon, "checked");

@@ -1,6 +1,7 @@
 /* leasehold proposals: what waits for approvals. */
 #include "commands.h"
 #include "output.h"
+#include "proposal.h"
 
 static lh_err print_one(json_t *proposal)
 {
@@ -12,9 +13,11 @@ static lh_err print_one(json_t *proposal)
     (void)printf("%s  %-16s %-9s by %s, until %s\n", out_line(proposal, "id"),
         out_line(proposal, "operation"), out_line(proposal, "state"), out_line(proposal, "requester"),
         out_line(proposal, "not_after"));
-    (void)printf("  votes: %s; %lld more needed%s%s\n", by[0] == '\0' ? "none" : by,
-        out_number(proposal, "needed"),
-        out_line(proposal, "reason")[0] == '\0' ? "" : "; reason: ", out_line(proposal, "reason"));
+    const char *reason = out_line(proposal, "reason");
+    (void)printf("  votes: %s", by[0] == '\0' ? "none" : by);
+    if (strcmp(out_line(proposal, "state"), "open") == 0)
+        (void)printf("; %lld more needed", proposal_missing(proposal));
+    (void)printf("%s%s\n", reason[0] == '\0' ? "" : "; reason: ", reason);
     return LH_SUCCESS;
 }
 
@@ -26,9 +29,8 @@ static lh_err run(lh_cli *cli)
     if (cli->json)
         return out_json(reply);
     json_t *proposals = json_object_get(reply, "proposals");
-    size_t i;
-    json_t *proposal;
-    json_array_foreach(proposals, i, proposal) LH_TRY(print_one(proposal));
+    for (size_t i = 0; i < json_array_size(proposals); i++)
+        LH_TRY(print_one(json_array_get(proposals, i)));
     if (json_array_size(proposals) == 0)
         (void)printf("no proposal %s\n", cli_flag(cli, "all") ? "was made" : "waits for approvals");
     return LH_SUCCESS;

@@ -39,8 +39,11 @@ static lh_err print_proposal(json_t *proposal, lh_buf *text)
     LH_AUTO(lh_buf_free) lh_buf votes = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     out_join_field(json_object_get(proposal, "approvals"), "officer", &votes);
     LH_TRY(lh_buf_status(&votes));
-    (void)printf("\nstate: %s; votes: %s; %lld more approval(s) needed\n", out_line(proposal, "state"),
-        votes.len == 0 ? "none" : lh_buf_cstr(&votes), out_number(proposal, "needed"));
+    (void)printf(
+        "\nstate: %s; votes: %s", out_line(proposal, "state"), votes.len == 0 ? "none" : lh_buf_cstr(&votes));
+    if (strcmp(out_line(proposal, "state"), "open") == 0)
+        (void)printf("; %lld more approval(s) needed", proposal_missing(proposal));
+    (void)putchar('\n');
     return LH_SUCCESS;
 }
 

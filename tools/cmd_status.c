@@ -33,10 +33,8 @@ static void print_officers(json_t *reply)
         return;
     bool founding = strcmp(out_line(reply, "state"), "founding") == 0;
     (void)printf("%-12s %lld of %zu:", "officers", out_number(reply, "threshold"), json_array_size(officers));
-    size_t i;
-    json_t *officer;
-    json_array_foreach(officers, i, officer)
-    {
+    for (size_t i = 0; i < json_array_size(officers); i++) {
+        json_t *officer = json_array_get(officers, i);
         const char *mark = founding ? (out_bool(officer, "signed") ? " (signed)" : " (not signed yet)") : "";
         (void)printf("%s %s%s", i == 0 ? "" : ",", out_line(officer, "name"), mark);
     }

@@ -88,6 +88,13 @@ static const cli_command *find_command(int argc, char **argv, int *ret_words)
     return NULL;
 }
 
+/* What has become of a proposal or a genesis will not change by waiting; the vault's state may. */
+static bool is_settled(const lh_err_detail *detail)
+{
+    return strncmp(detail->reason, "proposal-", strlen("proposal-")) == 0 ||
+           strncmp(detail->reason, "genesis-", strlen("genesis-")) == 0;
+}
+
 /* What to do about it, where the code alone tells. */
 static const char *hint(const lh_err_detail *detail)
 {
@@ -95,7 +102,7 @@ static const char *hint(const lh_err_detail *detail)
     bool own = strstr(detail->reason, "-ended") != NULL;
     if (detail->code == LH_E_GONE && !own)
         return "is leaseholdd running? Name its socket with --socket or LEASEHOLD_SOCKET";
-    if (detail->code == LH_E_STATE)
+    if (detail->code == LH_E_STATE && !is_settled(detail))
         return "`leasehold status` tells the vault's state and what to do";
     if (detail->code == LH_E_QUORUM)
         return "`leasehold proposals` lists what waits for approvals";
@@ -106,10 +113,8 @@ static int exit_code(const lh_err_detail *detail)
 {
     if (strcmp(detail->reason, CLI_USAGE_REASON) == 0)
         return CLI_USAGE;
-    /* What has become of a proposal will not change by waiting; the vault's state may. */
-    bool settled = strncmp(detail->reason, "proposal-", strlen("proposal-")) == 0 ||
-                   strncmp(detail->reason, "genesis-", strlen("genesis-")) == 0;
-    return detail->code == LH_E_QUORUM || (detail->code == LH_E_STATE && !settled) ? CLI_WAITING : CLI_FAILED;
+    bool waiting = detail->code == LH_E_STATE && !is_settled(detail);
+    return detail->code == LH_E_QUORUM || waiting ? CLI_WAITING : CLI_FAILED;
 }
 
 static int report(const lh_cli *cli)

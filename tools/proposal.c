@@ -115,6 +115,22 @@ lh_err proposal_hand_in(
     return send_vote(cli, id, verb, signature, ret_reply);
 }
 
+bool proposal_is_executed(const json_t *reply)
+{
+    return strcmp(text_of(reply, "state"), "executed") == 0;
+}
+
+long long proposal_missing(const json_t *proposal)
+{
+    long long needed = out_number(proposal, "needed");
+    const json_t *votes = json_object_get(proposal, "approvals");
+    for (size_t i = 0; i < json_array_size(votes); i++) {
+        if (strcmp(text_of(json_array_get(votes, i), "verb"), lh_verb_name(LH_VERB_APPROVE)) == 0)
+            needed--;
+    }
+    return needed > 0 && !proposal_is_executed(proposal) ? needed : 0;
+}
+
 /* What came back must be what was asked for. */
 static lh_err check_asked(const json_t *request, const json_t *proposal)
 {
@@ -136,7 +152,7 @@ static lh_err print_made(lh_cli *cli, json_t *reply)
     (void)printf(
         "proposal %s: %s, until %s\n", id, out_line(proposal, "operation"), out_line(proposal, "not_after"));
     (void)printf("  %lld approval(s) needed. Sign with: leasehold approve %s --key KEYFILE\n",
-        out_number(proposal, "needed"), id);
+        proposal_missing(proposal), id);
     (void)printf("  elsewhere: leasehold show %s --text > t; ssh-keygen -Y sign -n leasehold -f KEY t; "
                  "leasehold approve %s --signature t.sig\n",
         id, id);
@@ -184,7 +200,7 @@ lh_err proposal_make(lh_cli *cli, const char *operation, lh_bytes params, bool e
     }
     LH_AUTO(lh_json_freep) json_t *vote = NULL;
     LH_TRY(proposal_vote(cli, proposal, LH_VERB_APPROVE, false, &vote));
-    if (effect && out_number(vote, "needed") > 0)
+    if (effect && proposal_missing(vote) > 0)
         cli->exit_code = CLI_WAITING;
     const char *id = text_of(proposal, "id");
     if (cli->json && json_object_set(vote, "proposal", proposal) != 0)
@@ -225,15 +241,13 @@ lh_err proposal_print_vote(const lh_cli *cli, enum lh_verb verb, const char *id,
     static const char *const done[] = {
         [LH_VERB_APPROVE] = "approved", [LH_VERB_DENY] = "denied", [LH_VERB_WITHDRAW] = "withdrew"};
     (void)printf("%s %s proposal %s\n", out_line(reply, "officer"), done[verb], id);
-    const char *state = out_line(reply, "state");
-    long long needed = out_number(reply, "needed");
-    if (strcmp(state, "executed") == 0 || (state[0] == '\0' && json_object_get(reply, "result") != NULL)) {
-        (void)printf("the quorum is there: done\n");
+    if (proposal_missing(reply) == 0 && verb == LH_VERB_APPROVE) {
+        (void)printf("that was the last approval needed: executed\n");
         print_result(json_object_get(reply, "result"));
     } else if (verb == LH_VERB_APPROVE) {
-        (void)printf("%lld more approval(s) needed\n", needed);
-    } else if (state[0] != '\0') {
-        (void)printf("it is now %s\n", state);
+        (void)printf("%lld more approval(s) needed\n", proposal_missing(reply));
+    } else if (out_line(reply, "state")[0] != '\0') {
+        (void)printf("it is now %s\n", out_line(reply, "state"));
     }
     return LH_SUCCESS;
 }

@@ -46,6 +46,11 @@ LH_MUST lh_err proposal_make(lh_cli *cli, const char *operation, lh_bytes params
 /* The same with JSON parameters. params_taken may be NULL (out of memory). */
 LH_MUST lh_err proposal_make_json(lh_cli *cli, const char *operation, json_t *params_taken, bool effect);
 
+/* How many approvals a proposal still takes, from its (or a vote's reply's) "needed" (in all), "approvals"
+ * and "state". */
+long long proposal_missing(const json_t *proposal);
+bool proposal_is_executed(const json_t *reply);
+
 /* Tell what a vote has done. */
 LH_MUST lh_err proposal_print_vote(const lh_cli *cli, enum lh_verb verb, const char *id, json_t *reply);
 

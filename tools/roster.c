@@ -26,14 +26,12 @@ static lh_err read_key(const char *path, json_t **ret)
 /* The keys of the officer of that name, made where there is none yet; borrowed. */
 static json_t *find_keys(json_t *roster, const char *name)
 {
-    size_t i;
-    json_t *officer;
-    json_array_foreach(roster, i, officer)
-    {
+    for (size_t i = 0; i < json_array_size(roster); i++) {
+        json_t *officer = json_array_get(roster, i);
         if (strcmp(json_string_value(json_object_get(officer, "name")), name) == 0)
             return json_object_get(officer, "keys");
     }
-    officer = json_pack("{s:s,s:[]}", "name", name, "keys");
+    json_t *officer = json_pack("{s:s,s:[]}", "name", name, "keys");
     if (officer == NULL || json_array_append_new(roster, officer) != 0)
         return NULL;
     return json_object_get(officer, "keys");

@@ -79,7 +79,7 @@ proposal() {
 }
 
 ssh-keygen -q -t ed25519 -N '' -C ada -f "$work/key"
-echo '{"ok":true,"officer":"ada","approvals":[{"officer":"ada","verb":"approve"}],"needed":1}' \
+echo '{"ok":true,"officer":"ada","approvals":[{"officer":"ada","verb":"approve"}],"needed":2}' \
     >"$replies/proposal.vote.json"
 
 # The text that is shown and signed is exactly the one above.
@@ -128,10 +128,10 @@ unsent proposal.vote
 expect 1 "[other-officer]" approve "$id" --key "$work/key" --yes --officer bob
 
 # The vote that completes the quorum; --json.
-echo '{"ok":true,"officer":"ada","approvals":[],"needed":0,"state":"executed","result":{"version":1}}' \
+echo '{"ok":true,"officer":"ada","approvals":[{"officer":"ada","verb":"approve"},{"officer":"bob","verb":"approve"}],"needed":2,"state":"executed","result":{"version":1}}' \
     >"$replies/proposal.vote.json"
-expect 0 "the quorum is there: done" approve "$id" --key "$work/key" --yes
-expect 0 '"needed": 0' approve "$id" --key "$work/key" --yes --json
+expect 0 "the last approval needed: executed" approve "$id" --key "$work/key" --yes
+expect 0 '"state": "executed"' approve "$id" --key "$work/key" --yes --json
 
 # A daemon that lies: any field of the proposal, or any line of the text, other than the other.
 for change in 's/"sequence":3/"sequence":4/' 's/invoice-root/evil-root/' 's/"requester":"ada"/"requester":"bob"/' \
@@ -168,7 +168,8 @@ expect_proposed 1 "[proposal-differs]" --key "$work/key"
 unsent proposal.vote
 
 # seal and the like exit with 3 while approvals are missing.
-echo '{"ok":true,"officer":"ada","approvals":[],"needed":1}' >"$replies/proposal.vote.json"
+echo '{"ok":true,"officer":"ada","approvals":[{"officer":"ada","verb":"approve"},{"officer":"bob","verb":"deny"}],"needed":2}' \
+    >"$replies/proposal.vote.json"
 proposal propose 's/parent.create/hold.lift/;s/{."name[^}]*}/{\\"hold\\": \\"0a\\"}/;s/a root for invoices//' \
     "s/parent.create/hold.lift/;s/{.name.*/{\"hold\": \"0a\"}/;s/a root for invoices//;s/$params_digest/$(printf '{"hold": "0a"}\n' | sha256sum | cut -d' ' -f1)/"
 expect 3 "1 more approval(s) needed" hold lift 0a --officer ada --key "$work/key"
