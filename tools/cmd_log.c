@@ -291,6 +291,8 @@ static lh_err run_checkpoint(lh_cli *cli)
         return out_json(reply);
     if (cli->n_args == 0)
         out_text(stdout, note);
+    else
+        (void)printf("%s: written; keep it where the vault's operator cannot reach it\n", cli->args[0]);
     return LH_SUCCESS;
 }
 
