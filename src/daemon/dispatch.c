@@ -200,7 +200,7 @@ static operation *find_operation(lh_connection *c, uint64_t id)
         if (o->id == id)
             return o;
     reply_error(c,
-        LH_REFUSE(LH_E_STATE, "operation-unknown", "there is no such operation on this connection"),
+        LH_REFUSE(LH_E_NOT_FOUND, "no-operation", "there is no such operation on this connection"),
         lh_err_last());
     return NULL;
 }
