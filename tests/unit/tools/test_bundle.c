@@ -114,9 +114,13 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf %s", f->folder);
-    (void)system(command);
+    static const char *const names[] = {"bundle", "saved", "keys"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(names); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%s", f->folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(f->folder);
     EVP_PKEY_free(f->p256);
     lh_secret_free(f->seed);
     lh_crypto_free(f->crypto);
