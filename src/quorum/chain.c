@@ -166,7 +166,7 @@ static const char *first_approver(const lh_proposal *proposal)
 
 /* Append an operation that was judged; on error the chain is to be thrown away. */
 static lh_err extend(
-    lh_chain *chain, lh_crypto *c, const lh_config *config, const lh_params *params, lh_bytes record)
+    lh_chain *chain, lh_crypto *c, const lh_config_record *config, const lh_params *params, lh_bytes record)
 {
     const lh_change change = {
         .params = params,
@@ -201,9 +201,9 @@ static lh_err check_outcome(const lh_params *params, const lh_outcome *outcome)
 
 static lh_err replay_config(lh_chain *chain, lh_crypto *c, uint64_t sequence, lh_bytes record)
 {
-    LH_AUTO(lh_config_clear) lh_config config = {0};
+    LH_AUTO(lh_config_record_clear) lh_config_record config = {0};
     LH_AUTO(lh_params_clear) lh_params params = {0};
-    LH_TRY(lh_config_decode(record, &config));
+    LH_TRY(lh_config_record_decode(record, &config));
     if (sequence != chain->sequence + 1 || config.sequence != sequence)
         return LH_FAIL(
             LH_E_CORRUPT, "it is not the one that follows %llu", (unsigned long long)chain->sequence);
@@ -268,20 +268,20 @@ lh_err lh_chain_check_tables(lh_records *records, lh_crypto *c, const lh_chain *
 
 /* What is executed, as it is being put together. */
 typedef struct {
-    lh_config config;
+    lh_config_record config;
     lh_params params;
 } execution_job;
 
 static void clear_job(execution_job *job)
 {
     lh_params_clear(&job->params);
-    lh_config_clear(&job->config);
+    lh_config_record_clear(&job->config);
 }
 
 static lh_err judge(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     const lh_execution *execution)
 {
-    lh_config *config = &job->config;
+    lh_config_record *config = &job->config;
     lh_record_id id = lh_record_id_from_u64(chain->sequence + 1);
     LH_TRY(lh_proposal_fetch(txn, execution->proposal, &config->proposal));
     const lh_proposal *proposal = config->proposal;
@@ -296,7 +296,7 @@ static lh_err judge(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_
 static lh_err make_record(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     const lh_execution *execution)
 {
-    lh_config *config = &job->config;
+    lh_config_record *config = &job->config;
     config->sequence = chain->sequence + 1;
     config->at = execution->now;
     memcpy(config->previous, lh_chain_hash(chain), sizeof config->previous);
@@ -318,7 +318,7 @@ lh_err lh_chain_execute(const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     lh_record_id id = lh_record_id_from_u64(chain->sequence + 1);
     LH_TRY(judge(&job, chain, c, txn, execution));
     LH_TRY(make_record(&job, chain, c, txn, execution));
-    LH_TRY(lh_config_encode(&job.config, &record));
+    LH_TRY(lh_config_record_encode(&job.config, &record));
     LH_TRY(copy_chain(chain, &next));
     LH_TRY(extend(next, c, &job.config, &job.params, lh_buf_bytes(&record)));
     LH_TRY(lh_txn_put(txn, LH_RECORD_CONFIG, &id, lh_buf_bytes(&record)));

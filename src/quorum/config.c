@@ -8,13 +8,13 @@ static void free_buf(lh_buf *buf)
     lh_buf_free(buf);
 }
 
-void lh_config_clear(lh_config *config)
+void lh_config_record_clear(lh_config_record *config)
 {
     lh_proposal_free(config->proposal);
-    *config = (lh_config){0};
+    *config = (lh_config_record){0};
 }
 
-lh_err lh_config_encode(const lh_config *config, lh_buf *out)
+lh_err lh_config_record_encode(const lh_config_record *config, lh_buf *out)
 {
     LH_AUTO(free_buf) lh_buf proposal = LH_BUF_INIT(LH_LIMIT_RECORD);
     LH_TRY(lh_proposal_encode(config->proposal, &proposal));
@@ -30,9 +30,9 @@ lh_err lh_config_encode(const lh_config *config, lh_buf *out)
     return lh_buf_status(out);
 }
 
-lh_err lh_config_decode(lh_bytes encoding, lh_config *ret)
+lh_err lh_config_record_decode(lh_bytes encoding, lh_config_record *ret)
 {
-    LH_AUTO(lh_config_clear) lh_config config = {0};
+    LH_AUTO(lh_config_record_clear) lh_config_record config = {0};
     lh_reader r = lh_reader_new(encoding);
     if (lh_read_u8(&r) != LH_CONFIG_FORMAT || lh_read_u8(&r) != LH_CONFIG_OPERATION)
         r.bad = true;

@@ -14,11 +14,11 @@ typedef struct {
     int64_t at;
     lh_proposal *proposal;
     lh_outcome outcome;
-} lh_config;
+} lh_config_record;
 
-void lh_config_clear(lh_config *config);
-LH_MUST lh_err lh_config_encode(const lh_config *config, lh_buf *out);
+void lh_config_record_clear(lh_config_record *config);
+LH_MUST lh_err lh_config_record_encode(const lh_config_record *config, lh_buf *out);
 /* Any bytes are safe to pass. LH_E_CORRUPT. Verifies nothing. */
-LH_MUST lh_err lh_config_decode(lh_bytes encoding, lh_config *ret);
+LH_MUST lh_err lh_config_record_decode(lh_bytes encoding, lh_config_record *ret);
 
 #endif

@@ -38,15 +38,15 @@ static void read_proposal(const uint8_t *data, size_t size, lh_buf *again)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lh_buf again = LH_BUF_INIT(2 * LH_LIMIT_RECORD);
-    lh_config config;
+    lh_config_record config;
     lh_genesis *genesis = NULL;
     /* Freed at exit, before OpenSSL's own clean-up, which would leave its random generators behind. */
     if (!crypto && (!lh_ok(lh_crypto_new(&crypto)) || atexit(free_crypto) != 0))
         abort();
     read_proposal(data, size, &again);
-    if (lh_ok(lh_config_decode(LH_BYTES(data, size), &config))) {
-        expect_same(lh_config_encode(&config, &again), &again, data, size);
-        lh_config_clear(&config);
+    if (lh_ok(lh_config_record_decode(LH_BYTES(data, size), &config))) {
+        expect_same(lh_config_record_encode(&config, &again), &again, data, size);
+        lh_config_record_clear(&config);
     }
     if (lh_ok(lh_genesis_decode(crypto, LH_BYTES(data, size), &genesis))) {
         expect_same(lh_genesis_encode(genesis, &again), &again, data, size);

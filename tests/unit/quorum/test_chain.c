@@ -209,10 +209,10 @@ static void forged_operations(void **state)
 {
     (void)state;
     vault v = {0};
-    lh_config config = {0};
+    lh_config_record config = {0};
     found_and_fill(&v);
     edit e = edit_begin(&v, LH_RECORD_CONFIG, lh_record_id_from_u64(9));
-    assert_ok(lh_config_decode(lh_buf_bytes(&e.plain), &config));
+    assert_ok(lh_config_record_decode(lh_buf_bytes(&e.plain), &config));
     lh_proposal *p = config.proposal;
     struct {
         const char *what;
@@ -224,8 +224,8 @@ static void forged_operations(void **state)
         {"previous", ""}, {"operation", "text"}};
     for (size_t i = 0; i < LH_ARRAY_LEN(rows); i++) {
         const char *what = rows[i].what;
-        lh_config_clear(&config);
-        assert_ok(lh_config_decode(lh_buf_bytes(&e.plain), &config));
+        lh_config_record_clear(&config);
+        assert_ok(lh_config_record_decode(lh_buf_bytes(&e.plain), &config));
         p = config.proposal;
         if (strcmp(what, "votes") == 0)
             p->n_votes = 2;
@@ -255,14 +255,14 @@ static void forged_operations(void **state)
         else
             p->operation = lh_operation_find("hold.place");
         edit forged = {.kind = LH_RECORD_CONFIG, .id = e.id, .plain = LH_BUF_INIT(LH_LIMIT_RECORD)};
-        assert_ok(lh_config_encode(&config, &forged.plain));
+        assert_ok(lh_config_record_encode(&config, &forged.plain));
         assert_ok(lh_records_write(v.records, edit_in_txn, &forged));
         expect_broken(&v, 9);
         if (rows[i].reason[0] && strcmp(rows[i].reason, "text") != 0)
             assert_non_null(strstr(lh_err_last()->message, rows[i].reason));
         lh_buf_free(&forged.plain);
     }
-    lh_config_clear(&config);
+    lh_config_record_clear(&config);
     lh_buf_free(&e.plain);
     close_vault(&v);
 }
