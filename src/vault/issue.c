@@ -173,6 +173,23 @@ static lh_err appraise(attempt *a, const lh_reference *reference, const lh_evide
     return LH_SUCCESS;
 }
 
+static lh_err quote_and_appraise(attempt *a, const lh_reference *reference, const uint8_t nonce[32])
+{
+    lh_evidence evidence;
+    lh_evidence_init(&evidence);
+    lh_evidence_leaf leaf;
+    lh_err err = make_leaf(a, nonce, &leaf);
+    if (lh_ok(err))
+        err = quote(a, lh_reference_mask(reference), &leaf, &evidence);
+    if (lh_ok(err))
+        err = appraise(a, reference, &evidence);
+    lh_buf_clear(&a->evidence);
+    if (lh_ok(err))
+        err = lh_evidence_encode(&evidence, &a->evidence);
+    lh_evidence_deinit(&evidence);
+    return err;
+}
+
 /* Steps 2 to 4. */
 static lh_err attest(attempt *a)
 {
@@ -184,17 +201,10 @@ static lh_err attest(attempt *a)
     lh_random(nonce, sizeof(nonce));
     a->nonce_ms = lh_clock_boot_ms();
     LH_TRY(peer->challenge(peer->challenge_arg, nonce));
-    lh_evidence evidence;
-    lh_evidence_init(&evidence);
-    lh_evidence_leaf leaf;
-    lh_err err = make_leaf(a, nonce, &leaf);
-    if (lh_ok(err))
-        err = quote(a, lh_reference_mask(reference), &leaf, &evidence);
-    if (lh_ok(err))
-        err = appraise(a, reference, &evidence);
-    if (lh_ok(err))
-        err = lh_evidence_encode(&evidence, &a->evidence);
-    lh_evidence_deinit(&evidence);
+    lh_err err = quote_and_appraise(a, reference, nonce);
+    /* A PCR was extended between reading and quoting: once more, and that decides. */
+    if (err.code == LH_E_ATTESTATION && strcmp(lh_err_last()->reason, "evidence-pcr-digest") == 0)
+        err = quote_and_appraise(a, reference, nonce);
     if (err.code == LH_E_ATTESTATION) {
         lh_err_detail d = *lh_err_last();
         return refuse(a, d.reason, "", d.message, d.message);
