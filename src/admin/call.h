@@ -1,9 +1,9 @@
 /* The admin calls: one table row each, with who may call it and the shapes of its request and reply.
  * A request is one JSON object {"call": NAME, ...}; a reply {"ok": true, ...} or
- * {"ok": false, "error": {"code", "reason", "message"}}. docs/protocol.md lists them.
+ * {"ok": false, "error": {"code", "reason", "message"}}. docs/admin.md lists them.
  *
  * Nothing here decides or does anything: src/vault implements the calls, the CLI makes them.
- * Threads: any. Source: docs/protocol.md, "Admin calls".
+ * Threads: any. Source: docs/admin.md.
  */
 #ifndef LH_ADMIN_CALL_H
 #define LH_ADMIN_CALL_H

@@ -249,6 +249,61 @@ static void test_table(void **state)
     assert_null(lh_admin_call_find(""));
 }
 
+/* docs/admin.md has a section for every call, with a row for every field, and none besides. */
+static size_t check_documented(
+    const char *section, const char *end, const lh_admin_field *fields, const char *way, const char *prefix)
+{
+    size_t rows = 0;
+    for (const lh_admin_field *field = fields; field->name != NULL; field++) {
+        char name[160];
+        char row[256];
+        (void)snprintf(
+            name, sizeof name, "%s%s%s", prefix, field->name, field->type == LH_ADMIN_LIST ? "[]" : "");
+        (void)snprintf(row, sizeof row, "\n| %s | `%s` | %s |", way, name, field->required ? "yes" : "");
+        const char *found = strstr(section, row);
+        if (found == NULL || found > end)
+            print_error("docs/admin.md lacks the row%s\n", row);
+        assert_true(found != NULL && found < end);
+        rows++;
+        (void)strcat(name, ".");
+        if (field->of != NULL)
+            rows += check_documented(section, end, field->of, way, name);
+    }
+    return rows;
+}
+
+static void test_documented(void **state)
+{
+    (void)state;
+    static char text[131072];
+    FILE *file = fopen(SOURCE_DIR "/docs/admin.md", "r");
+    assert_non_null(file);
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    assert_true(len < sizeof text - 1);
+    size_t count = 0;
+    const lh_admin_call *calls = lh_admin_calls(&count);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        char heading[64];
+        (void)snprintf(heading, sizeof heading, "\n## %s\n", calls[i].name);
+        const char *section = strstr(text, heading);
+        if (section == NULL)
+            print_error("docs/admin.md lacks %s\n", calls[i].name);
+        assert_non_null(section);
+        const char *end = strstr(section + 1, "\n## ");
+        end = end == NULL ? text + len : end;
+        const char *who =
+            strstr(section, calls[i].who == LH_ADMIN_ANYONE ? "Who: everybody." : "Who: admins.");
+        assert_true(who != NULL && who < end);
+        rows += check_documented(section, end, calls[i].request, "request", "");
+        rows += check_documented(section, end, calls[i].reply, "reply", "");
+    }
+    for (const char *at = text; (at = strstr(at, "\n| re")) != NULL; at++)
+        rows--;
+    assert_int_equal(rows, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_error_without_words),
         cmocka_unit_test(test_bad_replies),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
