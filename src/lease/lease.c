@@ -203,7 +203,8 @@ lh_err lh_lease_encode(const lh_lease *lease, lh_bytes evidence, lh_buf *ret)
     lh_put_u8(ret, (uint8_t)atomic_load(&lease->state));
     lh_put_str(ret, atomic_load(&lease->reason));
     lh_put_u64(ret, (uint64_t)atomic_load(&lease->expires_boot_ms));
-    lh_put_u64(ret, atomic_load(&lease->reserved));
+    /* Uses that are not limited are not reserved: then it is those that were taken. */
+    lh_put_u64(ret, t->uses ? atomic_load(&lease->reserved) : atomic_load(&lease->used));
     lh_put_blob(ret, evidence);
     return lh_buf_status(ret);
 }
