@@ -78,7 +78,7 @@ static void too_many_descriptors_are_refused(void **state)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(fds))];
     } control = {0};
-    struct iovec iov = {"x", 1};
+    struct iovec iov = {(char[]){"x"}, 1};
     struct msghdr msg = {.msg_iov = &iov,
         .msg_iovlen = 1,
         .msg_control = control.bytes,

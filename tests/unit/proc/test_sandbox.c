@@ -38,7 +38,7 @@ static int under(enum lh_sandbox_role role, int (*body)(void))
 
 static int tries_execve(void)
 {
-    char *const argv[] = {"true", NULL};
+    char *const argv[] = {(char[]){"true"}, NULL};
     execv("/bin/true", argv);
     return 1;
 }
