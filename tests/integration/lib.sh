@@ -94,7 +94,8 @@ lh_setup() {
     mkdir -m 700 "$T/keys"
     mkdir -m 1777 "$T/tmp"
     : >"$T/last-output"
-    cp "$LH_BUILD/leaseholdd" "$LH_BUILD/leasehold" "$LH_BUILD/leasehold-pkcs11.so" "$T/bin/"
+    # Stock programs can not load a module with sanitizers: LEASEHOLD_PLAIN_BUILD is where an ordinary one is.
+    cp "$LH_BUILD/leaseholdd" "$LH_BUILD/leasehold" "${LEASEHOLD_PLAIN_BUILD:-$LH_BUILD}/leasehold-pkcs11.so" "$T/bin/"
     [ -d "$LH_BUILD/tests" ] && find "$LH_BUILD/tests" -maxdepth 1 -type f -executable -exec cp -t "$T/tests" {} +
     chmod -R a+rX "$T/bin" "$T/tests"
     is_root || LH_DAEMON_USER=$(id -un)
