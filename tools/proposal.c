@@ -46,7 +46,16 @@ lh_err proposal_check(lh_crypto *crypto, const json_t *reply)
 {
     LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(PROPOSAL_TEXT_MAX);
     LH_TRY(proposal_text(crypto, json_object_get(reply, "proposal"), LH_VERB_APPROVE, &text));
-    if (!lh_bytes_equal(lh_buf_bytes(&text), LH_BYTES_STR(text_of(reply, "text"))))
+    uint8_t hash[LH_SHA256_SIZE];
+    const lh_bytes whole = lh_buf_bytes(&text);
+    LH_TRY(lh_sha256(crypto, &whole, 1, hash));
+    char hex[2 * LH_SHA256_SIZE + 1];
+    lh_hex(hash, sizeof(hash), hex);
+    /* A long text comes as its hash alone. */
+    const json_t *theirs = json_object_get(reply, "text");
+    bool same = theirs ? lh_bytes_equal(whole, LH_BYTES_STR(json_string_value(theirs)))
+                       : strcmp(hex, text_of(reply, "text_sha256")) == 0;
+    if (!same)
         return LH_REFUSE(LH_E_PROTOCOL, "text-differs",
             "the daemon's text of this proposal is not the one that its fields make, so it is not to be "
             "signed: "

@@ -182,7 +182,13 @@ FIELDS(propose_request) = {
     NUMBER("life", OPTIONAL, LH_LIMIT_PROPOSAL_LIFE),
     END,
 };
-FIELDS(proposal_reply) = {OBJECT("proposal", REQUIRED, proposal), TEXT("text", REQUIRED, ANY_TEXT), END};
+/* The text where it fits beside the parameters; whoever signs makes it from the fields anyway. */
+FIELDS(proposal_reply) = {
+    OBJECT("proposal", REQUIRED, proposal),
+    TEXT("text", OPTIONAL, ANY_TEXT),
+    HEX("text_sha256", OPTIONAL, 32),
+    END,
+};
 FIELDS(proposals_reply) = {LIST("proposals", REQUIRED, PAGE, proposal_line), END};
 FIELDS(vote_request) = {
     HEX("id", REQUIRED, 16),

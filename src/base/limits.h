@@ -3,8 +3,7 @@
 #define LH_BASE_LIMITS_H
 
 #define LH_LIMIT_MESSAGE 131072        /* bytes in one message of the wire protocol, header included */
-#define LH_LIMIT_DOCUMENT 40960        /* bytes in a policy, roster or reference document: shown with its text in one
-                                          message, escaped twice */
+#define LH_LIMIT_DOCUMENT 65536        /* bytes in a policy, roster or reference document */
 #define LH_LIMIT_NAME 128              /* bytes in the name of a role, officer, parent … */
 #define LH_LIMIT_SPIFFE_ID 256         /* bytes in a workload's SPIFFE ID */
 #define LH_LIMIT_TEXT_LINE 4096        /* bytes in one line of an approval text */

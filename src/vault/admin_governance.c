@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log_line.h"
 #include "codec/sshsig.h"
+#include "crypto/hash.h"
 #include "vault/admin_internal.h"
 
 #include <stdio.h>
@@ -216,8 +217,15 @@ static lh_err whole_of(lh_vault *v, const lh_proposal *p, json_t **ret)
         json_decref(whole);
         return err;
     }
-    *ret = json_pack("{s:o, s:o}", "proposal", whole, "text", text_of(&text));
-    return LH_SUCCESS;
+    uint8_t hash[LH_SHA256_SIZE];
+    const lh_bytes bytes = lh_buf_bytes(&text);
+    err = lh_sha256(v->crypto, &bytes, 1, hash);
+    *ret = json_pack("{s:o, s:o}", "proposal", whole, "text_sha256", lh_event_hex(hash, sizeof(hash)));
+    /* As JSON a text grows by a byte for each line and quotation mark, and the parameters stand there
+     * already. */
+    if (2 * (text.len + p->parameters.len) < LH_WIRE_JSON_MAX)
+        json_object_set_new(*ret, "text", text_of(&text));
+    return err;
 }
 
 /* Documents that only the vault can judge: before they are proposed, and again before they come into force.
@@ -346,6 +354,8 @@ static lh_err effect(lh_record_txn *txn, const lh_params *params, lh_outcome *ou
     LH_TRY(judge(operation, params->bytes));
     if (params->operation->kind == LH_OPERATION_LEASE_REVOKE)
         LH_TRY(find_revoked(w->v, params, outcome));
+    if (params->operation->kind == LH_OPERATION_VAULT_SEAL)
+        LH_TRY(lh_vault_leases_seal(txn));
     return lh_event_append(w->v->core, txn, "operation.executed",
         json_pack("{s:s, s:o, s:I}", "operation", operation, "proposal",
             lh_event_hex(w->request->proposal, 16), "sequence",
@@ -410,7 +420,13 @@ static lh_err put_in_force(lh_vault *v, const lh_operation *operation, lh_chain 
         pthread_mutex_unlock(&v->mutex);
     } else if (v->rules) {
         lh_rules *rules = NULL;
-        LH_TRY(lh_rules_new(v->core->chain, &rules));
+        lh_err err = lh_rules_new(v->core->chain, &rules);
+        if (!lh_ok(err)) {
+            /* The old rules may allow what has just been forbidden: serve nothing by them. Settling opens the
+             * vault anew. */
+            lh_vault_set_sealed(v, "rules", "The configuration in force could not be read.");
+            return err;
+        }
         lh_vault_rules_set(v, rules);
         end_named(v);
     }
