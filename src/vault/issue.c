@@ -427,27 +427,48 @@ static lh_err renew(attempt *a, lh_lease *lease)
     return err;
 }
 
-lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **ret_lease)
+static lh_err issue(attempt *a, lh_lease **ret_lease)
 {
-    LH_TRY(lh_vault_require_open(v));
+    lh_vault *v = a->v;
     if (v->anchor_behind)
         return LH_REFUSE(LH_E_TPM, "anchor-behind",
             "the TPM could not record the last change of the configuration; nothing is issued until it has");
+    LH_TRY(lh_peer_identify(a->request->peer, &a->identity));
+    LH_TRY(lh_peer_facts_hash(v, &a->identity, a->facts_hash));
+    LH_TRY(decide(a, a->rules, true));
+    LH_TRY(attest(a));
+    LH_TRY(decide(a, a->rules, true));
+    if (!a->request->lease)
+        return issue_new(a, ret_lease);
+    LH_TRY(renew(a, a->request->lease));
+    *ret_lease = lh_lease_ref(a->request->lease);
+    return LH_SUCCESS;
+}
+
+/* Nobody refused it, but something was not there: the TPM, the store. `leasehold explain` tells that, too. */
+static lh_err remember_failure(attempt *a, lh_err err)
+{
+    bool remembered = err.code == LH_E_DENIED || err.code == LH_E_ATTESTATION; /* by refuse */
+    if (lh_ok(err) || remembered || err.code == LH_E_GONE)
+        return err;
+    lh_err_detail d = *lh_err_last();
+    const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
+    const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role,
+        d.reason[0] ? d.reason : lh_code_name(d.code), "", d.message[0] ? d.message : lh_code_text(d.code)};
+    lh_vault_refuse(a->v, &facts);
+    return lh_err_raise(d.code, d.foreign, d.file, d.line, d.reason[0] ? d.reason : NULL,
+        d.message[0] ? "%s" : NULL, d.message);
+}
+
+lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **ret_lease)
+{
+    LH_TRY(lh_vault_require_open(v));
     LH_AUTO(attempt_clear)
     attempt a = {.v = v, .request = request, .evidence = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX)};
     a.rules = lh_vault_rules(v);
     if (!a.rules)
         return lh_vault_require_open(v);
-    LH_TRY(lh_peer_identify(request->peer, &a.identity));
-    LH_TRY(lh_peer_facts_hash(v, &a.identity, a.facts_hash));
-    LH_TRY(decide(&a, a.rules, true));
-    LH_TRY(attest(&a));
-    LH_TRY(decide(&a, a.rules, true));
-    if (!request->lease)
-        return issue_new(&a, ret_lease);
-    LH_TRY(renew(&a, request->lease));
-    *ret_lease = lh_lease_ref(request->lease);
-    return LH_SUCCESS;
+    return remember_failure(&a, issue(&a, ret_lease));
 }
 
 typedef struct {
