@@ -68,7 +68,8 @@ static lh_err refuse(attempt *a, const char *reason, const char *rule, const cha
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
     const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role, reason, rule, text};
     lh_vault_refuse(a->v, &facts);
-    bool evidence = strncmp(reason, "evidence-", 9) == 0 || strncmp(reason, "identity-", 9) == 0;
+    bool evidence = strncmp(reason, "evidence-", 9) == 0 || strncmp(reason, "identity-", 9) == 0 ||
+                    strncmp(reason, "challenge", 9) == 0;
     return LH_REFUSE(evidence ? LH_E_ATTESTATION : LH_E_DENIED, reason, "%s", message);
 }
 
@@ -200,8 +201,13 @@ static lh_err attest(attempt *a)
     uint8_t nonce[32];
     lh_random(nonce, sizeof(nonce));
     a->nonce_ms = lh_clock_boot_ms();
-    LH_TRY(peer->challenge(peer->challenge_arg, nonce));
-    lh_err err = quote_and_appraise(a, reference, nonce);
+    lh_err err = peer->challenge(peer->challenge_arg, nonce);
+    if (err.code == LH_E_ATTESTATION) {
+        lh_err_detail d = *lh_err_last();
+        return refuse(a, d.reason, "", d.message, d.message);
+    }
+    LH_TRY(err);
+    err = quote_and_appraise(a, reference, nonce);
     /* A PCR was extended between reading and quoting: once more, and that decides. */
     if (err.code == LH_E_ATTESTATION && strcmp(lh_err_last()->reason, "evidence-pcr-digest") == 0)
         err = quote_and_appraise(a, reference, nonce);

@@ -501,7 +501,7 @@ static lh_err issue_locked(lh_peer *peer, const lh_peer_use *use, bool early, ai
     return LH_SUCCESS;
 }
 
-static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
+static lh_err prepare_key(lh_peer *peer, const lh_peer_use *use, bool early)
 {
     lh_vault *v = peer->vault;
     pthread_mutex_lock(&peer->mutex);
@@ -524,6 +524,31 @@ static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
         err = refresh(peer);
     pthread_mutex_unlock(lock);
     return err;
+}
+
+static bool has_role(lh_peer *peer, const char *role)
+{
+    pthread_mutex_lock(&peer->mutex);
+    bool has = find_slot(peer->slots, peer->slot_count, role) != NULL;
+    pthread_mutex_unlock(&peer->mutex);
+    return has;
+}
+
+/* A role that the process had until now and has no more, because policy or the process has changed: that is a
+ * refusal, with policy's reason and on the record, not a handle that nobody knows. Keys of per: lease have died
+ * with their lease. */
+static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
+{
+    LH_AUTO(aim_clear) aim before = {0};
+    bool had = lh_ok(take_aim(peer, use->handle, &before)) && before.per == LH_PER_WORKLOAD;
+    lh_err err = prepare_key(peer, use, early);
+    if (err.code != LH_E_GONE || !had || has_role(peer, before.role))
+        return err;
+    const lh_issue_request request = {.peer = peer, .role = before.role, .use = use->use, .row = use->row};
+    lh_lease *lease = NULL;
+    LH_TRY(lh_vault_issue(peer->vault, &request, &lease));
+    lh_lease_unref(lease); /* it has come back this very moment: searched for again, it is there */
+    return dead();
 }
 
 lh_err lh_peer_prepare(lh_peer *peer, const lh_peer_use *use)
