@@ -73,7 +73,9 @@ void lh_buf_printf(lh_buf *buf, const char *format, ...)
 
 lh_err lh_buf_status(const lh_buf *buf)
 {
-    return buf->status == LH_OK ? LH_SUCCESS : LH_FAIL(buf->status, "a buffer of at most %zu bytes is too small", buf->max);
+    return buf->status == LH_OK
+               ? LH_SUCCESS
+               : LH_FAIL(buf->status, "a buffer of at most %zu bytes is too small", buf->max);
 }
 
 const char *lh_buf_cstr(lh_buf *buf)
@@ -126,7 +128,8 @@ static int nibble(char c)
 lh_err lh_unhex(const char *hex, void *out, size_t len)
 {
     if (strlen(hex) != 2 * len)
-        return LH_FAIL(LH_E_INVALID, "expected %zu hexadecimal digits, got %zu characters", 2 * len, strlen(hex));
+        return LH_FAIL(
+            LH_E_INVALID, "expected %zu hexadecimal digits, got %zu characters", 2 * len, strlen(hex));
     uint8_t *bytes = out;
     for (size_t i = 0; i < len; i++) {
         int high = nibble(hex[2 * i]);

@@ -307,7 +307,7 @@ int lh_attest_serve(lh_attest *attest, int fd)
 int lh_attest_main(int fd)
 {
     LH_AUTO(lh_attest_freep) lh_attest *attest = NULL;
-    if (!lh_ok(lh_attest_new(&attest))) {
+    if (!lh_ok(lh_attest_new(&attest)) || !attest) {
         lh_log_error(LH_LEVEL_ERROR, "the attest process cannot start");
         return 1;
     }

@@ -96,10 +96,10 @@ static lh_err await_exec(int error_fd, const char *name)
         return LH_SUCCESS;
     if (len != (ssize_t)sizeof(error))
         return LH_RAISE(LH_E_IO, errno);
-    if (error == ENOENT)
+    /* EACCES without a slash: a folder of PATH that we may not enter. */
+    if (error == ENOENT || (error == EACCES && !strchr(name, '/')))
         return LH_FAIL(LH_E_NOT_FOUND, "the program \"%s\" is not installed, or not in PATH", name);
-    lh_err err = LH_RAISE(LH_E_IO, error);
-    return err;
+    return LH_RAISE(LH_E_IO, error);
 }
 
 lh_err lh_child_spawn(const lh_child_spec *spec, lh_child **ret)

@@ -85,7 +85,7 @@ static lh_err add_list(scmp_filter_ctx ctx, uint32_t action, const char *const *
 /* Allow name where its argument arg, masked, is value. */
 static lh_err allow_where(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, uint64_t value)
 {
-    struct scmp_arg_cmp compare = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value);
+    struct scmp_arg_cmp compare = {.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
     return add_rule(ctx, SCMP_ACT_ALLOW, name, 1, &compare);
 }
 
@@ -127,7 +127,7 @@ static lh_err fill(scmp_filter_ctx ctx, enum lh_sandbox_role role)
     LH_TRY(add_list(ctx, SCMP_ACT_KILL_PROCESS, calls_hostile, LH_ARRAY_LEN(calls_hostile)));
     /* Its flags lie in memory, out of a filter's sight; libc falls back to clone. */
     LH_TRY(add_rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL));
-    struct scmp_arg_cmp self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid());
+    struct scmp_arg_cmp self = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
     LH_TRY(add_rule(ctx, SCMP_ACT_ALLOW, "tgkill", 1, &self)); /* abort */
     return role == LH_SANDBOX_ATTEST ? add_attest(ctx) : add_main(ctx);
 }

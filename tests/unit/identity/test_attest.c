@@ -91,6 +91,8 @@ static subject subject_new(void)
     subject s = {.orders = orders[1], .answers = answers[0], .pidfd = -1};
     s.pid = fork();
     if (s.pid == 0) {
+        /* A failed assertion leaves without cleaning up. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (dup2(orders[0], 0) < 0 || dup2(answers[1], 1) < 0)
             _exit(1);
         obey();
@@ -386,6 +388,7 @@ static void a_file_on_anothers_mount_does_not_count(void **state)
     SUBJECT s = {.pidfd = -1, .orders = -1, .answers = -1};
     s.pid = fork();
     if (s.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         char *const argv[] = {own_path, sleep_option, NULL};
         fexecve(message.fds[0], argv, environ);
         _exit(1);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ static int set_up(void **state)
     close(pair[1]);
     f->peer = fork();
     if (f->peer == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed assertion leaves without cleaning up */
         close(pair[0]);
         for (;;)
             pause();
