@@ -535,8 +535,8 @@ static bool has_role(lh_peer *peer, const char *role)
 }
 
 /* A role that the process had until now and has no more, because policy or the process has changed: that is a
- * refusal, with policy's reason and on the record, not a handle that nobody knows. Keys of per: lease have died
- * with their lease. */
+ * refusal, with policy's reason and on the record, not a handle that nobody knows. Keys of per: lease have
+ * died with their lease. */
 static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
 {
     LH_AUTO(aim_clear) aim before = {0};
