@@ -115,8 +115,12 @@ lh_err lh_vault_admin(lh_vault *v, const lh_admin_caller *caller, lh_bytes json,
     json_t *fields = NULL;
     lh_err err = run(v, caller, json, &fields);
     size_t at = ret_json->len;
+    if (lh_ok(err) && !fields) /* packing failed */
+        err = LH_RAISE(LH_E_NOMEM, 0);
     if (lh_ok(err))
         err = lh_admin_reply_ok(fields, ret_json);
+    else
+        json_decref(fields);
     if (lh_ok(err))
         return err;
     ret_json->len = at;
