@@ -54,8 +54,10 @@ lh_err lh_vault_anchor_check(lh_vault *v, lh_core *core)
 {
     LH_AUTO(lh_buf_free) lh_buf data = LH_BUF_INIT(LH_TPM_ANCHOR_MAX);
     lh_err err = lh_tpm_anchor_read(v->tpm, core->anchor_index, &data);
-    if (err.code == LH_E_STATE && !core->chain)
-        return LH_SUCCESS; /* founding: nothing has been anchored yet */
+    /* Founding, or cut off after the last officer's signature: nothing has been anchored yet, and nothing can
+     * have been issued or decided. */
+    if (err.code == LH_E_STATE && (!core->chain || lh_chain_sequence(core->chain) == 0))
+        return LH_SUCCESS;
     if (err.code == LH_E_STATE || err.code == LH_E_NOT_FOUND || err.code == LH_E_CORRUPT)
         return LH_REFUSE(LH_E_ROLLBACK, "anchor-missing",
             "the TPM's anchor 0x%08x is not there, is empty or is not ours: it was removed from the TPM, so "

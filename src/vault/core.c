@@ -202,7 +202,7 @@ static lh_err log_opened(lh_vault *v)
             v->tpm_facts.vendor, "software_tpm", v->tpm_facts.is_software, "version", LEASEHOLD_VERSION));
 }
 
-lh_err lh_vault_core_enter_open(lh_vault *v)
+static lh_err enter_open(lh_vault *v)
 {
     lh_rules *rules = NULL;
     LH_TRY(lh_rules_new(v->core->chain, &rules));
@@ -212,6 +212,21 @@ lh_err lh_vault_core_enter_open(lh_vault *v)
     LH_TRY(lh_vault_leases_load(v));
     set_state(v, LH_VAULT_OPEN, "", "");
     return LH_SUCCESS;
+}
+
+lh_err lh_vault_core_enter_open(lh_vault *v)
+{
+    lh_err err = enter_open(v);
+    if (lh_ok(err))
+        return err;
+    /* Nothing half open is left: the keeper begins again with what is stored. */
+    const lh_err_detail detail = *lh_err_last();
+    lh_vault_core_close(v);
+    lh_vault_set_sealed(v, detail.reason[0] ? detail.reason : lh_code_name(err.code),
+        detail.message[0] ? detail.message : lh_code_text(err.code));
+    v->retry_open = true;
+    return lh_err_raise(
+        err.code, detail.foreign, detail.file, detail.line, detail.reason, "%s", detail.message);
 }
 
 static void set_empty(lh_vault *v)
@@ -269,7 +284,8 @@ lh_err lh_vault_core_settle(lh_vault *v)
     if (!lh_chain_state(v->core->chain)->sealed)
         return open ? LH_SUCCESS : lh_vault_core_enter_open(v);
     if (open) {
-        lh_vault_leases_sweep(v);
+        while (lh_vault_leases_sweep(v))
+            ;
         lh_vault_refusals_flush(v, true);
     }
     lh_vault_core_close(v);

@@ -19,17 +19,24 @@ typedef struct {
     int64_t prune;
 } due;
 
+/* Whether trying again may help: not where the store is not what it was. */
+static bool may_pass(enum lh_code code)
+{
+    return code != LH_E_CORRUPT && code != LH_E_ROLLBACK && code != LH_E_UNSUPPORTED && code != LH_E_STATE;
+}
+
 static void try_open(lh_vault *v)
 {
     pthread_rwlock_wrlock(&v->core_lock);
     if (!v->core && v->retry_open) {
         lh_err err = lh_vault_core_open(v);
         if (!lh_ok(err)) {
+            const lh_err_detail detail = *lh_err_last();
             lh_log_error(LH_LEVEL_ERROR, "the vault cannot be opened");
-            v->retry_open = false;
-            lh_vault_set_sealed(
-                v, lh_err_last()->reason[0] ? lh_err_last()->reason : "store", lh_err_last()->message);
             lh_vault_core_close(v);
+            lh_vault_set_sealed(v, detail.reason[0] ? detail.reason : "store",
+                detail.message[0] ? detail.message : lh_code_text(err.code));
+            v->retry_open = may_pass(err.code);
         } else if (v->core) {
             lh_log_line(LH_LEVEL_NOTICE, "the vault is open");
         }
