@@ -4,6 +4,7 @@
  *   core_lock    (read) while the core is used; (write) while it is opened or closed.
  *   governance   around every change of the configuration: one at a time.
  *   issue_locks  one of them around issuing to a process, so that it is issued to once.
+ *   sweeping     around a sweep, so that each lease's end is written once.
  *   mutex        short: state, rules, chain pointer, lease table, refusals. Never held while waiting.
  */
 #ifndef LH_VAULT_INTERNAL_H
@@ -86,6 +87,7 @@ struct lh_vault {
     pthread_rwlock_t core_lock;
     pthread_mutex_t governance;
     pthread_mutex_t issue_locks[ISSUE_LOCKS];
+    pthread_mutex_t sweeping;
     pthread_mutex_t mutex;
 
     enum lh_vault_state state;
@@ -153,7 +155,9 @@ void lh_rules_unref(lh_rules *rules);
 LH_DEFINE_FREEP(lh_rules, lh_rules_unref)
 /* The present ones, counted; NULL unless open. */
 lh_rules *lh_vault_rules(lh_vault *v);
-/* Put new rules in force and end the leases that they no longer allow. reason: a static token. */
+/* Why the rules do not allow a lease to go on (a static token), or NULL. */
+const char *lh_rules_objection(const lh_rules *rules, const lh_lease *lease);
+/* Put new rules in force and end the leases that they no longer allow. */
 void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken);
 const lh_state_parent *lh_rules_parent(const lh_rules *rules, const char *name);
 /* Facts of a process under these rules; identity must outlive them. */
@@ -178,8 +182,12 @@ void lh_vault_lease_end(lh_vault *v, lh_lease *lease, const char *reason);
 void lh_vault_leases_end_all(lh_vault *v, const char *reason);
 /* Watch the process of a lease: pidfd is duplicated. Under mutex. */
 LH_MUST lh_err lh_vault_hold_process(lh_vault *v, int32_t pid, uint64_t start_time, int pidfd);
-/* The keeper's round: processes that have ended, leases that have run out, records of ended leases. */
-void lh_vault_leases_sweep(lh_vault *v);
+/* The keeper's round: processes that have ended, leases that have run out, records of ended leases. What does
+ * not fit one transaction comes in the next round. False where nothing is left to write, or it could not be
+ * written. */
+bool lh_vault_leases_sweep(lh_vault *v);
+/* Within the transaction that seals the vault: no lease of before comes back when it is unsealed. */
+LH_MUST lh_err lh_vault_leases_seal(lh_record_txn *txn);
 /* Drop records of leases that ended long ago. */
 LH_MUST lh_err lh_vault_leases_prune(lh_vault *v);
 void lh_vault_holders_free(lh_vault *v);

@@ -320,7 +320,10 @@ static lh_err install(attempt *a, lh_lease *lease, int64_t expires, bool renewal
             continue;
         }
         lh_err err = LH_SUCCESS;
-        if (!renewal)
+        if (lh_lease_state_of(lease) == LH_LEASE_ENDED)
+            err = LH_REFUSE(
+                LH_E_GONE, "lease-ended", "the lease ended while it was renewed: %s", lh_lease_reason(lease));
+        if (lh_ok(err) && !renewal)
             err = lh_vault_hold_process(v, a->identity.pid, a->identity.start_time, peer->pidfd);
         if (lh_ok(err) && !renewal)
             err = lh_lease_table_add(v->leases, lease);
@@ -331,14 +334,15 @@ static lh_err install(attempt *a, lh_lease *lease, int64_t expires, bool renewal
     }
 }
 
-static void take_back(attempt *a, lh_lease *lease, bool renewal)
+static void take_back(attempt *a, lh_lease *lease)
 {
-    /* It was written but never usable: into the table as ended, for the keeper to write that down. */
+    /* It was written as live but is not: into the table as ended, for the keeper to write that down. A
+     * renewed one that ended meanwhile may have been written and dropped from there already. */
     lh_vault *v = a->v;
     pthread_mutex_lock(&v->mutex);
     lh_vault_lease_end(v, lease, "policy");
-    if (!renewal)
-        LH_IGNORE(lh_lease_table_add(v->leases, lease));
+    if (!lh_lease_table_by_id(v->leases, lh_lease_terms_of(lease)->id))
+        LH_IGNORE(lh_lease_table_add(v->leases, lease)); /* the next start asks the rules again */
     pthread_mutex_unlock(&v->mutex);
 }
 
@@ -394,7 +398,7 @@ static lh_err issue_new(attempt *a, lh_lease **ret)
     lh_lease_add_uses(lease, block);
     lh_err err = install(a, lease, expires, false);
     if (!lh_ok(err)) {
-        take_back(a, lease, false);
+        take_back(a, lease);
         return err;
     }
     *ret = LH_TAKE(lease);
@@ -429,7 +433,7 @@ static lh_err renew(attempt *a, lh_lease *lease)
     LH_TRY(lh_records_write(v->core->records, write_issuance, &i));
     lh_err err = install(a, lease, expires, true);
     if (!lh_ok(err))
-        take_back(a, lease, true);
+        take_back(a, lease);
     return err;
 }
 

@@ -5,6 +5,8 @@
  * keeper's round, and a restart in between ends it again (its process, its boot, its time or its hold says
  * so) or finds it as live as it was.
  *  2. Every live lease's process is watched by a pidfd.
+ *  3. What has ended in memory is never written as live again: a lease is written within
+ * lh_vault_leases_sweep, or under its process's issue lock by who then looks whether it ended meanwhile.
  */
 #include "base/clock.h"
 #include "base/log_line.h"
@@ -121,13 +123,24 @@ static const char *over(lh_vault *v, const lh_lease_record *r, int64_t now, int 
     return NULL;
 }
 
+/* In memory already, since the vault was sealed or could not be opened meanwhile: what is known there is
+ * newer.
+ */
+static bool is_known(lh_vault *v, const uint8_t id[LH_LEASE_ID_SIZE])
+{
+    pthread_mutex_lock(&v->mutex);
+    bool known = lh_lease_table_count(v->leases) > 0 && lh_lease_table_by_id(v->leases, id);
+    pthread_mutex_unlock(&v->mutex);
+    return known;
+}
+
 static lh_err load_one(const lh_record_id *id, lh_bytes plain, void *arg)
 {
     (void)id;
     lh_vault *v = arg;
     lh_lease_record r;
     LH_TRY(lh_lease_decode(plain, &r));
-    if (r.state == LH_LEASE_ENDED)
+    if (r.state == LH_LEASE_ENDED || is_known(v, r.terms.id))
         return LH_SUCCESS;
     LH_AUTO(lh_lease_unrefp) lh_lease *lease = NULL;
     LH_TRY(lh_lease_new(&r.terms, NULL, &lease));
@@ -136,6 +149,8 @@ static lh_err load_one(const lh_record_id *id, lh_bytes plain, void *arg)
     int pidfd = -1;
     const char *reason = over(v, &r, now, &pidfd);
     pthread_mutex_lock(&v->mutex);
+    if (!reason)
+        reason = lh_rules_objection(v->rules, lease);
     lh_err err = lh_lease_table_add(v->leases, lease);
     if (lh_ok(err) && !reason)
         err = lh_vault_hold_process(v, r.terms.pid, r.terms.start_time, pidfd);
@@ -188,12 +203,15 @@ static void sweep_processes(lh_vault *v)
     }
 }
 
+#define SWEEP_MAX 256 /* leases in one transaction */
+
 typedef struct {
     lh_vault *vault;
     int64_t now;
-    lh_lease **changed; /* references */
+    lh_lease *changed[SWEEP_MAX]; /* references */
+    bool ended[SWEEP_MAX];        /* has been written as ended */
     size_t count;
-    size_t capacity;
+    bool more;
 } sweep;
 
 static bool sweep_lease(lh_lease *lease, void *arg)
@@ -212,8 +230,10 @@ static bool sweep_lease(lh_lease *lease, void *arg)
             lh_lease_set_expired(lease);
         changed = true;
     }
-    if (changed && s->count < s->capacity)
+    if (changed && s->count < SWEEP_MAX)
         s->changed[s->count++] = lh_lease_ref(lease);
+    else if (changed)
+        s->more = true;
     return true;
 }
 
@@ -227,10 +247,13 @@ static json_t *lease_fields(const lh_lease *lease)
 
 static lh_err write_changes(lh_record_txn *txn, void *arg)
 {
-    const sweep *s = arg;
+    sweep *s = arg;
     for (size_t i = 0; i < s->count; i++) {
-        lh_lease *lease = s->changed[i];
-        bool ended = lh_lease_state_of(lease) == LH_LEASE_ENDED;
+        const lh_lease *lease = s->changed[i];
+        enum lh_lease_state state = lh_lease_state_of(lease);
+        if (state == LH_LEASE_LIVE)
+            continue; /* renewed meanwhile: that has been written */
+        bool ended = s->ended[i] = state == LH_LEASE_ENDED;
         LH_TRY(lh_lease_write(txn, lease, NULL));
         LH_TRY(lh_event_append(
             s->vault->core, txn, ended ? "lease.ended" : "lease.expired", lease_fields(lease)));
@@ -242,29 +265,61 @@ static void forget_ended(lh_vault *v, const sweep *s, bool written)
 {
     pthread_mutex_lock(&v->mutex);
     for (size_t i = 0; i < s->count; i++) {
-        if (written && lh_lease_state_of(s->changed[i]) == LH_LEASE_ENDED)
+        if (written && s->ended[i])
             lh_lease_table_remove(v->leases, s->changed[i]);
         lh_lease_unref(s->changed[i]);
     }
     pthread_mutex_unlock(&v->mutex);
 }
 
-void lh_vault_leases_sweep(lh_vault *v)
+static bool sweep_once(lh_vault *v, sweep *s)
 {
     pthread_mutex_lock(&v->mutex);
     sweep_processes(v);
-    sweep s = {.vault = v, .now = lh_clock_boot_ms(), .capacity = 256};
-    s.changed = calloc(s.capacity, sizeof(*s.changed));
-    if (s.changed)
-        lh_lease_table_each(v->leases, sweep_lease, &s);
+    s->vault = v;
+    s->now = lh_clock_boot_ms();
+    lh_lease_table_each(v->leases, sweep_lease, s);
     pthread_mutex_unlock(&v->mutex);
-    if (s.count > 0) {
-        lh_err err = lh_records_write(v->core->records, write_changes, &s);
-        if (!lh_ok(err))
-            lh_log_error(LH_LEVEL_ERROR, "the end of %zu leases could not be written yet", s.count);
-        forget_ended(v, &s, lh_ok(err));
-    }
-    free(s.changed);
+    if (s->count == 0)
+        return false;
+    lh_err err = lh_records_write(v->core->records, write_changes, s);
+    if (!lh_ok(err))
+        lh_log_error(LH_LEVEL_ERROR, "the end of %zu leases could not be written yet", s->count);
+    forget_ended(v, s, lh_ok(err));
+    return lh_ok(err) && s->more;
+}
+
+bool lh_vault_leases_sweep(lh_vault *v)
+{
+    sweep s = {.count = 0};
+    pthread_mutex_lock(&v->sweeping);
+    bool more = sweep_once(v, &s);
+    pthread_mutex_unlock(&v->sweeping);
+    return more;
+}
+
+/* --- sealing ----------------------------------------------------------------------------------------------
+ */
+
+/* In the record alone; what is in memory is ended, written and logged by who seals. */
+static lh_err seal_one(const lh_record_id *id, lh_bytes plain, void *arg)
+{
+    (void)id;
+    lh_lease_record r;
+    LH_TRY(lh_lease_decode(plain, &r));
+    if (r.state == LH_LEASE_ENDED)
+        return LH_SUCCESS;
+    LH_AUTO(lh_lease_unrefp) lh_lease *lease = NULL;
+    LH_TRY(lh_lease_new(&r.terms, NULL, &lease));
+    lh_lease_restore_uses(lease, r.reserved);
+    lh_lease_set_live(lease, r.expires_boot_ms);
+    (void)lh_lease_set_ended(lease, "sealed");
+    return lh_lease_write(arg, lease, &r.evidence);
+}
+
+lh_err lh_vault_leases_seal(lh_record_txn *txn)
+{
+    return lh_txn_each(txn, LH_RECORD_LEASE, seal_one, txn);
 }
 
 /* --- records of old leases --------------------------------------------------------------------------------

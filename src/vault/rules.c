@@ -208,13 +208,19 @@ typedef struct {
     const lh_rules *rules;
 } reappraisal;
 
+const char *lh_rules_objection(const lh_rules *rules, const lh_lease *lease)
+{
+    if (is_held(rules, lease))
+        return "held";
+    return still_allowed(rules, lease) ? NULL : "policy";
+}
+
 static bool reappraise(lh_lease *lease, void *arg)
 {
     reappraisal *r = arg;
-    if (is_held(r->rules, lease))
-        lh_vault_lease_end(r->vault, lease, "held");
-    else if (!still_allowed(r->rules, lease))
-        lh_vault_lease_end(r->vault, lease, "policy");
+    const char *objection = lh_rules_objection(r->rules, lease);
+    if (objection)
+        lh_vault_lease_end(r->vault, lease, objection);
     return true;
 }
 

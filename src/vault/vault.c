@@ -28,7 +28,13 @@ static lh_err read_boot_id(uint8_t out[16])
 
 static void init_locks(lh_vault *v)
 {
-    pthread_rwlock_init(&v->core_lock, NULL);
+    /* Officers come first: a stream of clients must not keep a hold waiting. Nobody takes it twice. */
+    pthread_rwlockattr_t prefer;
+    pthread_rwlockattr_init(&prefer);
+    pthread_rwlockattr_setkind_np(&prefer, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&v->core_lock, &prefer);
+    pthread_rwlockattr_destroy(&prefer);
+    pthread_mutex_init(&v->sweeping, NULL);
     pthread_mutex_init(&v->governance, NULL);
     pthread_mutex_init(&v->mutex, NULL);
     for (size_t i = 0; i < ISSUE_LOCKS; i++)
@@ -66,7 +72,8 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
 
 static void last_words(lh_vault *v)
 {
-    lh_vault_leases_sweep(v);
+    while (lh_vault_leases_sweep(v))
+        ;
     lh_vault_refusals_flush(v, true);
     /* What cannot be written now is found again at the next start: nothing is lost by going on. */
     LH_IGNORE(lh_event_write(v->core, "vault.stopped", json_object()));
@@ -89,6 +96,7 @@ void lh_vault_close(lh_vault *v)
     lh_crypto_free(v->crypto);
     for (size_t i = 0; i < ISSUE_LOCKS; i++)
         pthread_mutex_destroy(&v->issue_locks[i]);
+    pthread_mutex_destroy(&v->sweeping);
     pthread_cond_destroy(&v->keeper_wake);
     pthread_mutex_destroy(&v->mutex);
     pthread_mutex_destroy(&v->governance);
