@@ -272,12 +272,19 @@ static lh_err check_head(bundle *b)
     return LH_SUCCESS;
 }
 
-lh_err bundle_verify(bundle *b)
+lh_err bundle_verify(bundle *b, bool all_covered)
 {
     LH_TRY(check_head(b));
     for (size_t i = 0; i < b->n_notes; i++)
         LH_TRY(check_note(b, &b->notes[i]));
-    return LH_SUCCESS;
+    uint64_t size = lh_merkle_tree_size(b->tree);
+    if (!all_covered || b->matched >= size || b->n_notes == 0)
+        return LH_SUCCESS;
+    char message[160];
+    (void)snprintf(message, sizeof message,
+        "its entries from %" PRIu64 " on are under no checkpoint that verifies: anybody can have added them",
+        b->matched);
+    return bundle_add_problem(b, "log", message);
 }
 
 bool bundle_good(const bundle *b)

@@ -47,8 +47,9 @@ LH_MUST lh_err bundle_load_keys(bundle *b, const char *path);
 
 /* --- verifying ------------------------------------------------------------------------------------------ */
 
-/* Check every checkpoint against the tree and the keys. After this the results below are valid. */
-LH_MUST lh_err bundle_verify(bundle *b);
+/* Check every checkpoint against the tree and the keys. all_covered: entries after the newest good checkpoint
+ * are a problem, since anybody could have added them to a file. After this the results below are valid. */
+LH_MUST lh_err bundle_verify(bundle *b, bool all_covered);
 bool bundle_good(const bundle *b);
 /* {"good","size","root","checkpointed","problems":[{"place","message"}]}. The caller drops it. */
 LH_MUST lh_err bundle_report(const bundle *b, json_t **ret);

@@ -273,7 +273,7 @@ static lh_err run_verify(lh_cli *cli)
     }
     LH_TRY(pin_keys(cli, b));
     LH_TRY(add_saved(cli, b));
-    LH_TRY(bundle_verify(b));
+    LH_TRY(bundle_verify(b, file != NULL));
     return tell_report(cli, b, daemon, cli_value(cli, "keys") != NULL);
 }
 
@@ -324,19 +324,37 @@ static lh_err write_entry(void *arg, json_t *entry, const char *leaf)
                  json_object_get(entry, "salt"), "leaf", leaf, "entry", json_object_get(entry, "entry")));
 }
 
+/* Those that were made meanwhile are of a longer log. */
+static lh_err write_notes(FILE *file, const log_parts *parts)
+{
+    for (size_t i = 0; i < json_array_size(parts->notes); i++) {
+        json_t *text = json_array_get(parts->notes, i);
+        lh_checkpoint_note note;
+        LH_TRY(lh_checkpoint_parse(LH_BYTES_STR(json_string_value(text)), &note));
+        if (note.checkpoint.size <= parts->size)
+            LH_TRY(write_line(file, json_pack("{s:O}", "checkpoint", text)));
+    }
+    return LH_SUCCESS;
+}
+
 static lh_err write_bundle(lh_cli *cli, FILE *file, uint64_t *ret_size)
 {
     LH_AUTO(log_parts_deinit) log_parts parts = {NULL, NULL, 0};
-    /* A fresh checkpoint, so that every entry of the bundle is under one. */
-    LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "log.checkpoint"), NULL));
+    /* A fresh checkpoint, and no entry later than it: every entry of the bundle is under one. */
+    LH_AUTO(lh_json_freep) json_t *fresh = NULL;
+    LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "log.checkpoint"), &fresh));
     LH_TRY(get_parts(cli, &parts));
+    lh_checkpoint_note note;
+    LH_TRY(lh_checkpoint_parse(LH_BYTES_STR(json_string_value(json_object_get(fresh, "note"))), &note));
+    if (note.checkpoint.size > parts.size)
+        return LH_REFUSE(LH_E_PROTOCOL, "admin-reply", "the daemon's checkpoint is longer than its log");
+    parts.size = note.checkpoint.size;
     LH_TRY(write_line(file, json_pack("{s:i,s:s,s:I}", "leasehold_bundle", 1, "origin",
                                 key_of(&parts, "origin"), "size", (json_int_t)parts.size)));
     LH_TRY(write_line(file, json_pack("{s:s}", "key", key_of(&parts, "ed25519"))));
     LH_TRY(write_line(file, json_pack("{s:s}", "key", key_of(&parts, "p256"))));
     LH_TRY(each_entry(cli, parts.size, write_entry, file));
-    for (size_t i = 0; i < json_array_size(parts.notes); i++)
-        LH_TRY(write_line(file, json_pack("{s:O}", "checkpoint", json_array_get(parts.notes, i))));
+    LH_TRY(write_notes(file, &parts));
     *ret_size = parts.size;
     return LH_SUCCESS;
 }
