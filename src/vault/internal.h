@@ -96,6 +96,7 @@ struct lh_vault {
     atomic_bool retry_open; /* sealed for want of a TPM: the keeper tries again */
     uint8_t id[32];
     bool have_id;
+    atomic_bool ends_unwritten;      /* leases have ended, and the store does not take it */
     atomic_bool anchor_behind;       /* the anchor could not be written: nothing is issued until it is */
     lh_core *core;                   /* NULL while empty or sealed */
     lh_rules *rules;                 /* NULL unless open */

@@ -283,8 +283,9 @@ static bool sweep_once(lh_vault *v, sweep *s)
     if (s->count == 0)
         return false;
     lh_err err = lh_records_write(v->core->records, write_changes, s);
-    if (!lh_ok(err))
+    if (!lh_ok(err) && !v->ends_unwritten) /* told once, not at each of the keeper's rounds */
         lh_log_error(LH_LEVEL_ERROR, "the end of %zu leases could not be written yet", s->count);
+    v->ends_unwritten = !lh_ok(err);
     forget_ended(v, s, lh_ok(err));
     return lh_ok(err) && s->more;
 }

@@ -46,6 +46,22 @@ static void init_locks(lh_vault *v)
     pthread_condattr_destroy(&attr);
 }
 
+/* What can pass by itself does not keep the daemon from starting: the vault stays sealed, says why, and the
+ * keeper tries again. */
+static lh_err open_or_wait(lh_vault *v)
+{
+    lh_err err = lh_vault_core_open(v);
+    if (err.code != LH_E_FULL && err.code != LH_E_TPM && err.code != LH_E_TPM_LOCKOUT)
+        return err;
+    const lh_err_detail detail = *lh_err_last();
+    lh_log_error(LH_LEVEL_ERROR, "the vault cannot be opened yet");
+    lh_vault_core_close(v);
+    lh_vault_set_sealed(v, detail.reason[0] ? detail.reason : lh_code_name(err.code),
+        detail.message[0] ? detail.message : lh_code_text(err.code));
+    v->retry_open = true;
+    return LH_SUCCESS;
+}
+
 lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
 {
     LH_AUTO(lh_vault_closep) lh_vault *v = calloc(1, sizeof(*v));
@@ -62,7 +78,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
     LH_TRY(lh_crypto_new(&v->crypto));
     LH_TRY(lh_store_open(v->state_dir, NULL, &v->store));
     pthread_rwlock_wrlock(&v->core_lock);
-    lh_err err = lh_vault_core_open(v);
+    lh_err err = open_or_wait(v);
     pthread_rwlock_unlock(&v->core_lock);
     LH_TRY(err);
     LH_TRY(lh_vault_keeper_start(v));
