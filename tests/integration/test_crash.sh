@@ -67,9 +67,14 @@ step "$rounds crashes; acknowledged: $(wc -l <"$T/proposed") proposals, $(wc -l 
     "$(wc -l <"$T/held") holds, $(wc -l <"$T/leases.once") leases"
 [ -s "$T/proposed" ] && [ -s "$T/executed" ] && [ -s "$T/leases" ] && [ -s "$T/held" ] || die "there was no load"
 
+leasehold log show --from 0 --count 100000 >"$T/log"
 while read -r id; do
-    leasehold show "$id" >/dev/null 2>&1 || die "proposal $id was acknowledged and is lost"
+    grep -E "\"event\": ?\"proposal\.created\".*\"$id\"" "$T/log" >/dev/null || die "proposal $id was acknowledged and is lost"
 done <"$T/proposed"
+tail -n 50 "$T/proposed" >"$T/recent" # the vault keeps some 250
+while read -r id; do
+    leasehold show "$id" >/dev/null 2>&1 || die "proposal $id was acknowledged and cannot be shown"
+done <"$T/recent"
 step "every proposal is there"
 leasehold key list >"$T/last-output"
 while read -r name; do
@@ -81,7 +86,6 @@ while read -r name; do
     grep -E "role $name( |\$)" "$T/last-output" >/dev/null || die "the hold of $name was acknowledged and is lost"
 done <"$T/held"
 step "every hold is there"
-leasehold log show --from 0 --count 100000 >"$T/log"
 while read -r _ id; do
     grep -E "\"event\": ?\"lease\.issued\".*\"lease\": ?\"$id\"|\"lease\": ?\"$id\".*\"event\": ?\"lease\.issued\"" "$T/log" >/dev/null ||
         die "lease $id was used and is not in the log"
