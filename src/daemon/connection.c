@@ -57,8 +57,10 @@ void lh_connection_shut(lh_connection *c)
         return;
     c->open = false;
     answer_challenge(c, CHALLENGE_GONE);
-    event_free(c->readable);
-    event_free(c->exited);
+    if (c->readable)
+        event_free(c->readable);
+    if (c->exited)
+        event_free(c->exited);
     lh_dispatch_free_operations(c);
     shutdown(c->options.fd, SHUT_RDWR);
     if (c->closed)
@@ -116,8 +118,10 @@ static void take_message(lh_connection *c)
         lh_connection_shut(c);
         return;
     }
-    if (header.call == LH_CALL_ANSWER && c->request.busy) {
-        take_answer(c, &header, body);
+    if (header.call == LH_CALL_ANSWER) {
+        /* One that comes too late has no request any more, and is due no reply. */
+        if (c->request.busy)
+            take_answer(c, &header, body);
         return;
     }
     if (c->request.busy) {
@@ -187,8 +191,11 @@ static void send_challenge(void *arg)
     lh_connection *c = arg;
     if (c->open) {
         lh_nonce_message message;
+        pthread_mutex_lock(&c->mutex); /* a later challenge may be under way by now */
         memcpy(message.nonce, c->nonce, sizeof(message.nonce));
-        if (lh_ok(lh_call_request(LH_CALL_CHALLENGE, c->challenge_request, &message, &c->outgoing)))
+        uint64_t id = c->challenge_request;
+        pthread_mutex_unlock(&c->mutex);
+        if (lh_ok(lh_call_request(LH_CALL_CHALLENGE, id, &message, &c->outgoing)))
             lh_connection_flush(c);
     }
     lh_connection_unref(c);

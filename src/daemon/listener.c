@@ -14,14 +14,16 @@
 
 #define BACKLOG 256
 #define HELLO_SECONDS 5
-#define GREETINGS_MAX 256 /* connections that have not said hello yet */
+#define GREETINGS_MAX 256     /* connections that have not said hello yet */
+#define GREETINGS_USER_MAX 64 /* of them, one user's, so that nobody keeps the others out */
+#define BREATH_MS 100         /* without accepting, where descriptors have run out */
 
 typedef struct greeting {
     struct greeting *next;
     lh_listener *listener;
     struct event *event;
     int fd;
-    bool closing;
+    uid_t uid;
 } greeting;
 
 typedef struct entry {
@@ -34,6 +36,7 @@ struct lh_listener {
     lh_loop *loop;
     int fd;
     struct event *acceptable;
+    struct event *breath; /* accepts again */
     greeting *greetings;
     size_t greeting_count;
     pthread_mutex_t mutex; /* of connections */
@@ -47,6 +50,20 @@ static bool somebody_listens(const struct sockaddr_un *address)
     LH_AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return fd >= 0 &&
            (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN);
+}
+
+/* The socket's file appears with its mode. A chmod afterwards would follow whatever the path has become, with
+ * root's rights, where the folder is another's. */
+static bool bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)
+{
+    if (fchmod(fd, mode) != 0)
+        return false;
+    mode_t mask = umask(0);
+    int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+    int error = errno;
+    umask(mask);
+    errno = error;
+    return rc == 0;
 }
 
 lh_err lh_listener_bind(const char *path, unsigned mode, int *ret_fd)
@@ -64,8 +81,7 @@ lh_err lh_listener_bind(const char *path, unsigned mode, int *ret_fd)
             return LH_FAIL(LH_E_EXISTS, "another process listens at %s already", path);
         unlink(path);
     }
-    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 || chmod(path, (mode_t)mode) != 0 ||
-        listen(fd, BACKLOG) != 0)
+    if (!bind_with_mode(fd, &address, (mode_t)mode) || listen(fd, BACKLOG) != 0)
         return lh_err_raise(
             LH_E_IO, errno, __FILE__, __LINE__, NULL, "cannot listen at %s (errno %d)", path, errno);
     *ret_fd = lh_fd_take(&fd);
@@ -223,34 +239,67 @@ static void on_greeting(evutil_socket_t fd, short what, void *arg)
     greeting_free(g);
 }
 
-static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+static bool has_room(const lh_listener *l, uid_t uid)
 {
-    (void)what;
-    lh_listener *l = arg;
-    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (client < 0) {
-        if (errno == EMFILE || errno == ENFILE)
-            lh_log_line(LH_LEVEL_ERROR, "out of file descriptors: raise RLIMIT_NOFILE");
+    size_t of_user = 0;
+    for (const greeting *g = l->greetings; g; g = g->next)
+        of_user += g->uid == uid;
+    return l->greeting_count < GREETINGS_MAX && of_user < GREETINGS_USER_MAX;
+}
+
+/* Listen to a new connection until its hello comes. fd is taken over. */
+static void expect_hello(lh_listener *l, int fd)
+{
+    LH_AUTO_FD client = fd;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || !has_room(l, peer.uid) ||
+        !lh_ok(lh_fd_name_senders(client, NULL)))
         return;
-    }
-    greeting *g = l->greeting_count < GREETINGS_MAX ? calloc(1, sizeof(*g)) : NULL;
-    if (!g || !lh_ok(lh_fd_name_senders(client, NULL))) {
-        close(client);
-        free(g);
+    greeting *g = calloc(1, sizeof(*g));
+    if (!g)
         return;
-    }
-    *g = (greeting){.next = l->greetings, .listener = l, .fd = client};
+    *g = (greeting){.next = l->greetings, .listener = l, .fd = client, .uid = peer.uid};
     const struct timeval patience = {.tv_sec = HELLO_SECONDS};
     g->event = event_new(lh_loop_base(l->loop), client, EV_READ, on_greeting, g);
     if (!g->event || event_add(g->event, &patience) != 0) {
         if (g->event)
             event_free(g->event);
-        close(client);
         free(g);
         return;
     }
+    (void)lh_fd_take(&client);
     l->greetings = g;
     l->greeting_count++;
+}
+
+static void on_breath(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    lh_listener *l = arg;
+    if (event_add(l->acceptable, NULL) != 0)
+        abort();
+}
+
+/* The connection stays in the backlog: pause, so as not to be told of it again and again. */
+static void take_breath(lh_listener *l)
+{
+    const struct timeval pause = {.tv_usec = BREATH_MS * 1000};
+    lh_log_line(LH_LEVEL_ERROR, "out of file descriptors: raise RLIMIT_NOFILE (systemd: LimitNOFILE=)");
+    if (event_add(l->breath, &pause) == 0)
+        event_del(l->acceptable);
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    lh_listener *l = arg;
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client >= 0)
+        expect_hello(l, client);
+    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        take_breath(l);
 }
 
 /* --- beginning and end ------------------------------------------------------------------------------------
@@ -260,7 +309,8 @@ static void begin(void *arg)
 {
     lh_listener *l = arg;
     l->acceptable = event_new(lh_loop_base(l->loop), l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
-    if (!l->acceptable || event_add(l->acceptable, NULL) != 0) {
+    l->breath = evtimer_new(lh_loop_base(l->loop), on_breath, l);
+    if (!l->breath || !l->acceptable || event_add(l->acceptable, NULL) != 0) {
         lh_log_line(LH_LEVEL_ERROR, "out of memory; nobody can connect");
         abort();
     }
@@ -289,6 +339,8 @@ static void stop(void *arg)
     lh_listener *l = arg;
     if (l->acceptable)
         event_free(l->acceptable);
+    if (l->breath)
+        event_free(l->breath);
     while (l->greetings)
         greeting_free(l->greetings);
     pthread_mutex_lock(&l->mutex);

@@ -7,7 +7,8 @@
 
 typedef struct lh_listener lh_listener;
 
-/* Bind a SOCK_SEQPACKET socket at path with those permission bits. A socket that is left over, on which
+/* Bind a SOCK_SEQPACKET socket at path with those permission bits. Changes the process's umask for a moment:
+ * call it before threads are started. A socket that is left over, on which
  * nobody listens, is replaced; LH_E_EXISTS where somebody does. ret_fd: the caller's. */
 LH_MUST lh_err lh_listener_bind(const char *path, unsigned mode, int *ret_fd);
 

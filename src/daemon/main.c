@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -204,7 +205,6 @@ static lh_err drop_privileges(const lh_config *config, const become *b)
 /* --- main -------------------------------------------------------------------------------------------------
  */
 
-
 #define DEFAULT_CONFIG "/etc/leasehold/leaseholdd.yaml"
 
 static lh_err load_config(daemon_parts *d)
@@ -323,9 +323,22 @@ static lh_err run(daemon_parts *d, int *ret_status)
     return LH_SUCCESS;
 }
 
+/* A connection takes three descriptors and a holder of leases one: the usual soft limit of 1024 would be less
+ * than what one user is allowed. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(
+            RLIMIT_NOFILE, &limit); /* without it there are fewer connections, and a line in the log */
+    }
+}
+
 static lh_err prepare(daemon_parts *d, pid_t attest)
 {
     LH_TRY(load_config(d));
+    raise_descriptors();
     lh_log_set_level(d->config->log_level);
     become b;
     LH_TRY(find_user(d, &b));

@@ -82,6 +82,9 @@ lh_loop *lh_server_next_loop(lh_server *server)
 
 static lh_err charge_locked(lh_server *server, uid_t uid)
 {
+    if (server->connections >= LH_LIMIT_CONNECTIONS)
+        return LH_REFUSE(
+            LH_E_LIMIT, "connections", "the daemon serves %d connections already", LH_LIMIT_CONNECTIONS);
     charge *c = server->charges;
     while (c && c->uid != uid)
         c = c->next;
@@ -92,9 +95,6 @@ static lh_err charge_locked(lh_server *server, uid_t uid)
         *c = (charge){server->charges, uid, 0};
         server->charges = c;
     }
-    if (server->connections >= LH_LIMIT_CONNECTIONS)
-        return LH_REFUSE(
-            LH_E_LIMIT, "connections", "the daemon serves %d connections already", LH_LIMIT_CONNECTIONS);
     if (uid != 0 && c->connections >= LH_LIMIT_USER_CONNECTIONS)
         return LH_REFUSE(LH_E_LIMIT, "user-connections", "user %u has %d connections already", (unsigned)uid,
             LH_LIMIT_USER_CONNECTIONS);
