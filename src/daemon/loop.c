@@ -94,7 +94,8 @@ void lh_loop_free(lh_loop *loop)
     if (loop->started) {
         lh_loop_post(loop, stop, loop);
         pthread_join(loop->thread, NULL);
-        on_inbox(loop->inbox_fd, EV_READ, loop);
+        while (loop->head) /* what runs may post; nobody else does any more */
+            on_inbox(loop->inbox_fd, EV_READ, loop);
     }
     if (loop->inbox_event)
         event_free(loop->inbox_event);
