@@ -37,17 +37,30 @@ need_root() { is_root || skip "needs root, to run workloads as several users"; }
 
 # --- beginning and end ---------------------------------------------------------------------------------------
 
-# Everything that was started has LEASEHOLD_TEST_DIR in its environment, whatever became of its parent.
+# When a process began, which tells it from a later one of the same number.
+lh_start_time() { sed -E 's/^.*\) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# lh_track PID: what is ended by number, since the daemon hides its environment
+lh_track() { echo "$1 $(lh_start_time "$1")" >>"$T/pids"; }
+
+# What was tracked, and everything that has LEASEHOLD_TEST_DIR in its environment, whatever became of its parent.
 lh_kill_all() {
-    local dir=$1 pid
+    local dir=$1 pid began
+    while read -r pid began; do
+        [ -n "$began" ] && [ "$(lh_start_time "$pid")" = "$began" ] && kill -9 "$pid" 2>/dev/null
+    done < <(cat "$dir/pids" 2>/dev/null)
     for pid in $(grep -lsazxF "LEASEHOLD_TEST_DIR=$dir" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
         [ "$pid" = "$$" ] || kill -9 "$pid" 2>/dev/null || true
     done
 }
 
 lh_remove() {
+    local mount
     lh_kill_all "$1"
     wait # so that the shell does not talk about them
+    for mount in $(awk -v dir="$1/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r); do
+        umount -l "$mount" 2>/dev/null || true
+    done
     for _ in 1 2 3; do
         rm -rf "$1" 2>/dev/null && return
         sleep 0.1
@@ -137,6 +150,7 @@ background() {
         setpriv --reuid="$uid" --regid="$gid" --clear-groups -- "$@" </dev/null >"$output" 2>&1 &
     fi
     LH_PID=$!
+    lh_track "$LH_PID"
 }
 
 lh_module_tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" "$@"; }
@@ -202,6 +216,7 @@ lh_tpm_start() {
         --server "type=unixio,path=$T/tpm/sock,mode=0600" --ctrl "type=unixio,path=$T/tpm/sock.ctrl,mode=0600" \
         --flags not-need-init,startup-clear </dev/null >>"$T/tpm.log" 2>&1 &
     LH_TPM_PID=$!
+    lh_track "$LH_TPM_PID"
     wait_until 10 "the software TPM starts" test -S "$T/tpm/sock" -a -S "$T/tpm/sock.ctrl"
 }
 
@@ -252,6 +267,7 @@ lh_daemon_start() {
     lh_config
     "$T/bin/leaseholdd" --config "$T/leaseholdd.yaml" "$@" </dev/null >>"$T/daemon.log" 2>&1 &
     LH_DAEMON_PID=$!
+    lh_track "$LH_DAEMON_PID"
     for _ in $(seq 400); do
         lh_answers && return
         kill -0 "$LH_DAEMON_PID" 2>/dev/null || die "the daemon ended while it started"
