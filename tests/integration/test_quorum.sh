@@ -171,9 +171,9 @@ says "executed" approve "$other" alice-too
 says "parent second" leasehold key list
 
 step "expired"
-id=$(propose parent.create late --officer alice --life 1s)
+id=$(propose parent.create late --officer alice --life 5s)
 approve "$id" alice >/dev/null || die "alice approves in time"
-sleep 2.1
+sleep 6.1
 refused 1 approval-expired leasehold approve "$id" --key "$keys/bob" --yes
 says_not "$id" leasehold proposals
 leasehold proposals --all >"$T/last-output"
