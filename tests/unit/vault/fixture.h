@@ -309,7 +309,7 @@ static inline lh_peer *peer_of(pid_t pid, lh_peer_challenge_fn challenge, void *
     return peer;
 }
 
-/* The handle of a role's private or secret object; 0 where there is none. */
+/* The handle of a role's private or secret object; 0 where there is none, or where the search is refused. */
 static inline uint64_t handle_of(lh_peer *peer, const char *role, uint64_t class)
 {
     lh_buf template = LH_BUF_INIT(LH_WIRE_ATTRIBUTES_MAX), objects = LH_BUF_INIT(LH_WIRE_OBJECTS_MAX);
@@ -317,8 +317,8 @@ static inline uint64_t handle_of(lh_peer *peer, const char *role, uint64_t class
     lh_wire_put_ulong(&template, CKA_CLASS, class);
     const lh_find_request request = {0, lh_buf_bytes(&template)};
     uint64_t cursor = 0;
-    assert_lh_ok(lh_peer_find(peer, &request, &objects, &cursor));
-    lh_reader r = lh_reader_new(lh_buf_bytes(&objects));
+    lh_err err = lh_peer_find(peer, &request, &objects, &cursor);
+    lh_reader r = lh_reader_new(lh_ok(err) ? lh_buf_bytes(&objects) : LH_BYTES_NONE);
     lh_wire_object object = {0};
     if (!lh_wire_next_object(&r, &object))
         object.handle = 0;

@@ -451,6 +451,65 @@ static void test_officers_come_first(void **unused)
     assert_int_equal(rc, 0);
 }
 
+/* Connections of one process and of another at once, while officers change what is in force. */
+typedef struct {
+    pid_t pid;
+    atomic_bool *stop;
+    atomic_int *signatures;
+    atomic_int *wrong;
+} client;
+
+static void *be_client(void *arg)
+{
+    const client *c = arg;
+    static const char *const roles[] = {"sign", "short", "once", "counted"};
+    for (unsigned i = 0; !*c->stop; i++) {
+        lh_peer *peer = peer_of(c->pid, answers, NULL);
+        for (unsigned k = 0; k < 4; k++) {
+            lh_err err = sign_with(peer, roles[(i + k) % 4]);
+            bool expected = err.code == LH_E_GONE || err.code == LH_E_DENIED || err.code == LH_E_STATE;
+            *c->signatures += lh_ok(err);
+            *c->wrong += !lh_ok(err) && !expected;
+        }
+        lh_peer_unref(peer);
+    }
+    return NULL;
+}
+
+static void test_many_at_once(void **unused)
+{
+    (void)unused;
+    pid_t child = make_child();
+    atomic_bool stop = false;
+    atomic_int signatures = 0, wrong = 0;
+    client clients[] = {{getpid(), &stop, &signatures, &wrong}, {getpid(), &stop, &signatures, &wrong},
+        {child, &stop, &signatures, &wrong}, {child, &stop, &signatures, &wrong}};
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, be_client, &clients[i]), 0);
+    for (int i = 0; i < 3; i++) {
+        json_t *reply = govern("hold.place", "{\"role\":\"sign\"}");
+        char lift[96];
+        snprintf(lift, sizeof(lift), "{\"hold\":\"%s\"}", text_of(json_object_get(reply, "result"), "hold"));
+        json_decref(reply);
+        govern_ok("hold.lift", lift);
+        apply_policy(i % 2 ? "1s" : "2s");
+    }
+    govern_ok("vault.seal", "{}");
+    govern_ok("vault.unseal", "{}");
+    kill(child, SIGKILL); /* reaped after its connections have gone */
+    swtpm_sleep_ms(200);
+    stop = true;
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    waitpid(child, NULL, 0);
+    assert_true(signatures > 0);
+    assert_int_equal(wrong, 0);
+    json_t *reply = ask_ok(json_pack("{s:s}", "call", "log.verify"));
+    assert_true(json_is_true(json_object_get(reply, "good")));
+    json_decref(reply);
+}
+
 #define EMPTY(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, served_setup, world_teardown)
 
@@ -473,6 +532,7 @@ int main(void)
         SERVED(test_seal_ends_all),
         SERVED(test_restart),
         SERVED(test_end_is_logged_once),
+        SERVED(test_many_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
