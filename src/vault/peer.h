@@ -26,7 +26,7 @@ typedef struct {
     gid_t gid;
     uint8_t channel[32]; /* random, of this connection: what evidence is bound to */
     lh_peer_challenge_fn challenge;
-    void *challenge_arg; /* valid until lh_peer_detach */
+    void *challenge_arg; /* valid while calls of this peer are under way */
 } lh_peer_options;
 
 /* One reference. */
