@@ -284,28 +284,38 @@ LH_ADMIN_HANDLER(lh_admin_propose)
     return err;
 }
 
+#define LIST_SIZE (LH_LIMIT_MESSAGE - 4096) /* bytes of proposals in one answer: it must fit a message */
+
 typedef struct {
     lh_vault *v;
     json_t *list;
-    bool all;
+    bool open; /* those that are open, or the others */
+    size_t room;
 } listing;
 
 static lh_err list_one(const lh_proposal *proposal, void *arg)
 {
-    const listing *l = arg;
-    json_t *line = line_of(l->v, proposal);
+    listing *l = arg;
+    LH_AUTO(lh_json_freep) json_t *line = line_of(l->v, proposal);
+    if (!line)
+        return LH_RAISE(LH_E_NOMEM, 0);
     bool open = strcmp(lh_admin_string(line, "state"), "open") == 0;
-    if (l->all || open)
-        json_array_append(l->list, line);
-    json_decref(line);
+    size_t size = json_dumpb(line, NULL, 0, JSON_COMPACT) + 1;
+    if (open != l->open || size > l->room)
+        return LH_SUCCESS;
+    l->room -= size;
+    json_array_append(l->list, line);
     return LH_SUCCESS;
 }
 
 LH_ADMIN_HANDLER(lh_admin_proposals)
 {
     (void)caller;
-    listing l = {v, json_array(), json_is_true(json_object_get(request, "all"))};
+    listing l = {v, json_array(), true, LIST_SIZE};
     lh_err err = lh_proposal_each(v->core->records, list_one, &l);
+    l.open = false;
+    if (lh_ok(err) && json_is_true(json_object_get(request, "all")))
+        err = lh_proposal_each(v->core->records, list_one, &l);
     *ret_fields = json_pack("{s:o}", "proposals", l.list);
     return err;
 }

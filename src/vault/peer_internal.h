@@ -1,0 +1,51 @@
+/* What the files about peers share: peer.c (a peer, and a worker's path), slots.c (what a peer has),
+ * prepare.c (what is missing for a request), search.c (searching and reading).
+ *
+ * Invariants:
+ *  1. A worker's path (lh_peer_acquire) takes the peer's lock only, which is never held while waiting.
+ *  2. Objects and slots belong to one generation of the rules; when that moves on they are made anew before
+ * they are used again.
+ *  3. A per: lease key's id is its lease's id. An id whose lease has ended never comes back.
+ */
+#ifndef LH_VAULT_PEER_INTERNAL_H
+#define LH_VAULT_PEER_INTERNAL_H
+
+#include "vault/internal.h"
+
+/* What the peer has of one role. */
+typedef struct {
+    char role[LH_LIMIT_NAME + 1];
+    char workload[LH_LIMIT_SPIFFE_ID + 1];
+    enum lh_lease_per per;
+    uint8_t key_id[LH_LEASE_ID_SIZE];
+    lh_lease *lease;       /* NULL until issued */
+    lh_object *objects[2]; /* private and public, or secret and NULL */
+} lh_slot;
+
+struct lh_peer {
+    atomic_int references;
+    lh_vault *vault;
+    lh_peer_options options;
+    pthread_mutex_t mutex;
+    lh_slot *slots;
+    size_t slot_count;
+    uint64_t generation;    /* of the rules that slots were made from; 0: none */
+    uint64_t start_time;    /* 0 until identified */
+    uint8_t facts_hash[32]; /* of the last reading */
+};
+
+void lh_slots_free(lh_slot *slots, size_t count);
+/* Make slots and objects anew from the rules in force and from who the process is now. Under core_lock
+ * (read). */
+LH_MUST lh_err lh_slots_refresh(lh_peer *peer);
+/* The slot and the object of a handle, or NULL. Under the peer's lock. */
+lh_slot *lh_slots_find(lh_peer *peer, uint64_t handle, lh_object **ret_object);
+/* The slot of a role, or NULL. */
+const lh_slot *lh_slots_of_role(const lh_slot *slots, size_t count, const char *role);
+/* The error for a handle that names nothing (any more): LH_E_GONE "lease-ended". */
+LH_MUST lh_err lh_slots_gone(void);
+
+/* lh_peer_prepare with core_lock held. early: renew although the lease is usable. */
+LH_MUST lh_err lh_peer_prepare_locked(lh_peer *peer, const lh_peer_use *use, bool early);
+
+#endif
