@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef NS_GET_USERNS
@@ -51,6 +54,8 @@ typedef struct {
 struct lh_exe_reader {
     lh_crypto *crypto;
     uint64_t user_ns; /* our own */
+    bool in_chroot;   /* our root folder is not where its mount begins, so mountinfo leaves that mount out */
+    lh_proc_mount chroot; /* that mount */
     unsigned next_way;
     cache_entry cache[CACHE_SLOTS];
     budget budgets[BUDGET_UIDS];
@@ -89,17 +94,52 @@ lh_err lh_proc_file_read(int folder, const char *name, lh_buf *out)
     }
 }
 
+/* The mount of our own root folder, from the folder itself. Whoever made it our root may keep us waiting. */
+static lh_err read_root_mount(lh_proc_mount *ret)
+{
+    static const struct {
+        long magic;
+        const char *type;
+    } types[] = {{BTRFS_SUPER_MAGIC, "btrfs"}, {EXT4_SUPER_MAGIC, "ext4"}, {F2FS_SUPER_MAGIC, "f2fs"},
+        {OVERLAYFS_SUPER_MAGIC, "overlay"}, {RAMFS_MAGIC, "ramfs"}, {SQUASHFS_MAGIC, "squashfs"},
+        {TMPFS_MAGIC, "tmpfs"}, {XFS_SUPER_MAGIC, "xfs"}};
+    struct statx st;
+    struct statfs fs;
+    if (statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st) != 0 || statfs("/", &fs) != 0)
+        return LH_RAISE(LH_E_IO, errno);
+    lh_proc_mount mount = {.id = (st.stx_mask & STATX_MNT_ID) ? st.stx_mnt_id : 0,
+        .nosuid = (fs.f_flags & ST_NOSUID) != 0,
+        .type = "unknown"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(types); i++)
+        if ((long)fs.f_type == types[i].magic)
+            snprintf(mount.type, sizeof(mount.type), "%s", types[i].type);
+    *ret = mount;
+    return LH_SUCCESS;
+}
+
+static lh_err find_chroot(lh_exe_reader *reader)
+{
+    LH_TRY(read_root_mount(&reader->chroot));
+    LH_AUTO(lh_buf_free) lh_buf own = LH_BUF_INIT(LH_LIMIT_MOUNTINFO);
+    LH_TRY(lh_proc_file_read(AT_FDCWD, "/proc/self/mountinfo", &own));
+    lh_proc_mount listed;
+    reader->in_chroot =
+        reader->chroot.id != 0 && !lh_ok(lh_proc_mount_find(lh_buf_bytes(&own), reader->chroot.id, &listed));
+    return LH_SUCCESS;
+}
+
 lh_err lh_exe_reader_new(lh_crypto *c, lh_exe_reader **ret)
 {
     struct stat ns;
     if (stat("/proc/self/ns/user", &ns) != 0)
         return LH_FAIL(LH_E_IO, "cannot read /proc/self/ns (errno %d): /proc must be mounted", errno);
-    lh_exe_reader *reader = calloc(1, sizeof(*reader));
+    LH_AUTO(lh_exe_reader_freep) lh_exe_reader *reader = calloc(1, sizeof(*reader));
     if (!reader)
         return LH_RAISE(LH_E_NOMEM, ENOMEM);
     reader->crypto = c;
     reader->user_ns = ns.st_ino;
-    *ret = reader;
+    LH_TRY(find_chroot(reader));
+    *ret = LH_TAKE(reader);
     return LH_SUCCESS;
 }
 
@@ -142,6 +182,17 @@ static bool key_equal(const file_key *a, const file_key *b)
            a->ctime_ns == b->ctime_ns;
 }
 
+/* One of our own mounts. own: a mountinfo. */
+static bool find_mount(const lh_exe_reader *reader, lh_bytes own, uint64_t id, lh_proc_mount *ret)
+{
+    if (lh_ok(lh_proc_mount_find(own, id, ret)))
+        return true;
+    if (!reader->in_chroot || id != reader->chroot.id)
+        return false;
+    *ret = reader->chroot;
+    return true;
+}
+
 /* Whether the mount namespace of the process belongs to our user namespace: its mounts are then an
  * administrator's. */
 static bool mount_ns_is_ours(const lh_exe_reader *reader, int proc)
@@ -159,7 +210,7 @@ static enum lh_exe_status classify_mount(
     const lh_exe_reader *reader, int proc, uint64_t mount_id, lh_bytes own, uint32_t flags)
 {
     lh_proc_mount mount;
-    bool found = lh_ok(lh_proc_mount_find(own, mount_id, &mount));
+    bool found = find_mount(reader, own, mount_id, &mount);
     if (!found && (flags & LH_IDENTITY_OTHER_MOUNT_NS) && mount_ns_is_ours(reader, proc)) {
         LH_AUTO(lh_buf_free) lh_buf theirs = LH_BUF_INIT(LH_LIMIT_MOUNTINFO);
         found = lh_ok(lh_proc_file_read(proc, "mountinfo", &theirs)) &&
@@ -171,7 +222,8 @@ static enum lh_exe_status classify_mount(
 }
 
 /* One step down from *at (replaced), staying on local file systems of our own mounts. false: no such step. */
-static bool walk_step(int *at, const char *name, lh_bytes mounts, uint64_t *mount_id, bool *trusted)
+static bool walk_step(const lh_exe_reader *reader, int *at, const char *name, lh_bytes mounts,
+    uint64_t *mount_id, bool *trusted)
 {
     int next = openat(*at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     lh_fd_close(*at);
@@ -181,7 +233,7 @@ static bool walk_step(int *at, const char *name, lh_bytes mounts, uint64_t *moun
         return false;
     if (st.stx_mnt_id != *mount_id) {
         lh_proc_mount mount;
-        if (!lh_ok(lh_proc_mount_find(mounts, st.stx_mnt_id, &mount)) || !lh_proc_mount_is_local(&mount))
+        if (!find_mount(reader, mounts, st.stx_mnt_id, &mount) || !lh_proc_mount_is_local(&mount))
             return false;
         /* What a user may have mounted (udisks) is always nosuid. */
         *trusted = *trusted && !mount.nosuid;
@@ -193,7 +245,8 @@ static bool walk_step(int *at, const char *name, lh_bytes mounts, uint64_t *moun
 
 /* Look path up in our mount namespace, folder by folder, so that no step waits for a file system that is
  * served by somebody's program. Sets LH_IDENTITY_EXE_PATH_OURS and …_TRUSTED. */
-static void check_path(const char *path, const file_key *key, lh_bytes mounts, uint32_t *flags)
+static void check_path(
+    const lh_exe_reader *reader, const char *path, const file_key *key, lh_bytes mounts, uint32_t *flags)
 {
     if (path[0] != '/')
         return;
@@ -202,11 +255,11 @@ static void check_path(const char *path, const file_key *key, lh_bytes mounts, u
     uint64_t mount_id = 0;
     bool trusted = true;
     LH_AUTO_FD at = -1;
-    if (!walk_step(&at, "/", mounts, &mount_id, &trusted))
+    if (!walk_step(reader, &at, "/", mounts, &mount_id, &trusted))
         return;
     char *rest = NULL;
     for (char *name = strtok_r(copy, "/", &rest); name; name = strtok_r(NULL, "/", &rest))
-        if (!walk_step(&at, name, mounts, &mount_id, &trusted))
+        if (!walk_step(reader, &at, name, mounts, &mount_id, &trusted))
             return;
     struct statx st;
     if (stat_cached(at, &st) != 0)
@@ -376,6 +429,6 @@ lh_err lh_exe_read(lh_exe_reader *reader, int proc, lh_identity *identity)
                                                         : LH_EXE_MOUNT;
     if (identity->exe_status != LH_EXE_OK)
         return LH_SUCCESS;
-    check_path(identity->exe_path, &key, lh_buf_bytes(&own), &identity->flags);
+    check_path(reader, identity->exe_path, &key, lh_buf_bytes(&own), &identity->flags);
     return read_digest(reader, proc, &key, identity);
 }
