@@ -149,6 +149,15 @@ id=$(leasehold proposals | sed -n 's/^\([0-9a-f]*\) .*vault\.unseal.*/\1/p')
 json 0 state=executed approve "$id" --key "$T/keys/bob" --yes
 json 0 state=open status
 
+step "more proposals than one reply holds: those that are open are all told"
+reason=$(printf '"%.0s' {1..500})
+for n in {1..110}; do
+    leasehold propose parent.create "many$n" --officer alice --reason "$reason" --json >"$T/many.json"
+    [ $((n % 2)) = 0 ] || leasehold withdraw "$(json_get id <"$T/many.json")" --key "$T/keys/alice" --yes >/dev/null
+done
+json 0 proposals.54.state=open proposals
+json 0 proposals.60.state=withdrawn proposals --all
+
 # None was left out.
 while read -r command; do
     [ -n "${seen[$command]:-}" ] || [ -n "$(printf '%s\n' "${!seen[@]}" | grep -E "^$command ")" ] ||
