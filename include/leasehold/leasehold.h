@@ -1,4 +1,5 @@
-/* Leasehold's vendor-defined attributes, for applications that want to see their lease. Needs no PKCS#11 header.
+/* Leasehold's vendor-defined attributes, for applications that want to see their lease. Needs no PKCS#11
+ * header.
  *
  * All three may be read on the private or secret key of a leased partition; reading them issues no lease. The
  * numbers are CKA_VENDOR_DEFINED (0x80000000, PKCS#11 2.40 section 4.1.1) and "LH" with a number, clear of

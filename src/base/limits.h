@@ -22,8 +22,8 @@
 #define LH_LIMIT_PATH 4096             /* bytes in a path */
 #define LH_LIMIT_FIND 4096             /* objects in the answer to one search */
 #define LH_LIMIT_RANDOM 65536          /* bytes of one random request */
-#define LH_LIMIT_YAML_DEPTH 16          /* lists and maps within each other in a YAML document */
-#define LH_LIMIT_YAML_NODES 16384       /* scalars, lists and maps in a YAML document, keys included */
+#define LH_LIMIT_YAML_DEPTH 16         /* lists and maps within each other in a YAML document */
+#define LH_LIMIT_YAML_NODES 16384      /* scalars, lists and maps in a YAML document, keys included */
 #define LH_LIMIT_TPM_JOBS 256          /* callers waiting for the TPM at once */
 #define LH_LIMIT_SEAL 4096             /* bytes in a seal blob */
 #define LH_LIMIT_RECORD 262144         /* bytes of plaintext in one record */

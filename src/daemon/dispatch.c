@@ -199,8 +199,7 @@ static operation *find_operation(lh_connection *c, uint64_t id)
     for (operation *o = c->operations; o; o = o->next)
         if (o->id == id)
             return o;
-    reply_error(c,
-        LH_REFUSE(LH_E_NOT_FOUND, "no-operation", "there is no such operation on this connection"),
+    reply_error(c, LH_REFUSE(LH_E_NOT_FOUND, "no-operation", "there is no such operation on this connection"),
         lh_err_last());
     return NULL;
 }

@@ -80,8 +80,8 @@ int64_t lh_lease_expires_boot_ms(const lh_lease *lease);
 /* Uses taken and uses that are durably reserved, both since issue. */
 uint64_t lh_lease_used(const lh_lease *lease);
 uint64_t lh_lease_reserved(const lh_lease *lease);
-/* True once for each issue or renewal, when the last third of its time has begun and its maximum life allows more;
- * the caller that gets true renews. */
+/* True once for each issue or renewal, when the last third of its time has begun and its maximum life allows
+ * more; the caller that gets true renews. */
 bool lh_lease_claim_renewal(lh_lease *lease, int64_t now_boot_ms);
 
 /* Setters: the caller has written the change to the store first (ending is the exception: it takes effect at

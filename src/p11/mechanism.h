@@ -1,6 +1,6 @@
 /* One row per mechanism, one row per kind of key. Data only: mechanism lists, key checks, parameter decoding,
- * dispatch in src/crypto, policy's names and the documentation all follow from these rows. To add a mechanism,
- * add its row in mechanism.c (and a test of it in tests/unit/crypto/test_operation.c). */
+ * dispatch in src/crypto, policy's names and the documentation all follow from these rows. To add a
+ * mechanism, add its row in mechanism.c (and a test of it in tests/unit/crypto/test_operation.c). */
 #ifndef LH_P11_MECHANISM_H
 #define LH_P11_MECHANISM_H
 
@@ -20,11 +20,11 @@ enum lh_key_kind {
 
 typedef struct {
     enum lh_key_kind kind;
-    const char *name;         /* in policy: "ec-p256" */
-    unsigned long ck_type;    /* CKK_… */
-    bool pair;                /* has a public half */
-    unsigned bits;            /* as CK_MECHANISM_INFO counts them for its mechanisms: bits for EC and RSA … */
-    size_t secret_len;        /* bytes of a symmetric key; 0 for pairs */
+    const char *name;      /* in policy: "ec-p256" */
+    unsigned long ck_type; /* CKK_… */
+    bool pair;             /* has a public half */
+    unsigned bits;         /* as CK_MECHANISM_INFO counts them for its mechanisms: bits for EC and RSA … */
+    size_t secret_len;     /* bytes of a symmetric key; 0 for pairs */
     const uint8_t *ec_params; /* DER of CKA_EC_PARAMS; NULL where none */
     size_t ec_params_len;
 } lh_key_row;
@@ -37,27 +37,28 @@ const lh_key_row *lh_key_row_by_name(const char *name);
 enum { LH_USE_SIGN = 1, LH_USE_VERIFY = 2, LH_USE_ENCRYPT = 4, LH_USE_DECRYPT = 8, LH_USE_DIGEST = 16 };
 
 enum lh_param {
-    LH_PARAM_NONE,   /* must be empty */
-    LH_PARAM_IV16,   /* 16 bytes */
-    LH_PARAM_GCM,    /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..128 bytes) ‖ blob aad ‖ u32 tag bits */
-    LH_PARAM_CTR,    /* CK_AES_CTR_PARAMS: u32 counter bits ‖ 16 bytes */
+    LH_PARAM_NONE, /* must be empty */
+    LH_PARAM_IV16, /* 16 bytes */
+    LH_PARAM_GCM, /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..128 bytes) ‖ blob aad ‖ u32 tag bits */
+    LH_PARAM_CTR, /* CK_AES_CTR_PARAMS: u32 counter bits ‖ 16 bytes */
 };
 
 enum lh_cost { LH_COST_FAST, LH_COST_SLOW };
 
 typedef struct {
-    unsigned long type;    /* CKM_… */
-    const char *name;      /* in policy and documents: "ecdsa-sha256" */
-    unsigned uses;         /* LH_USE_… bits */
-    enum lh_key_kind key;  /* LH_KEY_NONE for digests */
+    unsigned long type;   /* CKM_… */
+    const char *name;     /* in policy and documents: "ecdsa-sha256" */
+    unsigned uses;        /* LH_USE_… bits */
+    enum lh_key_kind key; /* LH_KEY_NONE for digests */
     enum lh_param param;
-    const char *digest;    /* OpenSSL's name of the hash, or NULL */
-    const char *cipher;    /* OpenSSL's name of the cipher, or NULL */
-    bool padding;          /* the cipher pads its last block (PKCS#7) */
-    bool multipart;        /* may be fed in parts */
-    unsigned min_key;      /* as CK_MECHANISM_INFO gives them */
+    const char *digest; /* OpenSSL's name of the hash, or NULL */
+    const char *cipher; /* OpenSSL's name of the cipher, or NULL */
+    bool padding;       /* the cipher pads its last block (PKCS#7) */
+    bool multipart;     /* may be fed in parts */
+    unsigned min_key;   /* as CK_MECHANISM_INFO gives them */
     unsigned max_key;
-    size_t max_output;     /* signature or digest length in bytes; for ciphers what a result may exceed its input by */
+    size_t max_output; /* signature or digest length in bytes; for ciphers what a result may exceed its input
+                          by */
     enum lh_cost cost;
 } lh_mechanism;
 
@@ -65,8 +66,8 @@ const lh_mechanism *lh_mechanism_by_type(unsigned long type);
 const lh_mechanism *lh_mechanism_by_name(const char *name);
 /* Every row; ret_count is set. */
 const lh_mechanism *lh_mechanism_table(size_t *ret_count);
-/* The most bytes that one use (a single LH_USE_ bit) of the row gives for input_len bytes in all, whatever its
- * parameter: what a PKCS#11 length query is answered with. 0 for LH_USE_VERIFY. Saturates at SIZE_MAX. */
+/* The most bytes that one use (a single LH_USE_ bit) of the row gives for input_len bytes in all, whatever
+ * its parameter: what a PKCS#11 length query is answered with. 0 for LH_USE_VERIFY. Saturates at SIZE_MAX. */
 size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, size_t input_len);
 
 #endif

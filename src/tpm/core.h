@@ -19,11 +19,11 @@ typedef struct {
     bool simulator; /* swtpm or mssim without a resource manager: nobody else's objects are on it */
     bool broken;    /* the connection is to be closed when the job ends */
     TSS2_TCTI_CONTEXT *tcti;
-    ESYS_CONTEXT *esys;     /* NULL while there is no connection */
+    ESYS_CONTEXT *esys; /* NULL while there is no connection */
     lh_kept_key ak, checkpoint;
-    lh_tpm_name ek;         /* len 0 until computed on this connection */
-    lh_tpm_name srk_pin;    /* len 0 until a seal was made or opened; outlives the connection */
-    lh_secret *owner_auth;  /* NULL where empty */
+    lh_tpm_name ek;        /* len 0 until computed on this connection */
+    lh_tpm_name srk_pin;   /* len 0 until a seal was made or opened; outlives the connection */
+    lh_secret *owner_auth; /* NULL where empty */
 } lh_core;
 
 /* Run fn(core, arg) on the TPM thread, with a connection. */

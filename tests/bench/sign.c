@@ -1,6 +1,7 @@
 /* How many signatures a PKCS#11 module makes: MODULE LABEL [SECONDS [PIN]]. One session, ECDSA over 32 bytes,
  * C_SignInit and C_Sign in a loop. Prints signatures per second and the median and 99th percentile of one in
- * microseconds. Knows nothing of any module, so that peers are measured with the same program in the same run. */
+ * microseconds. Knows nothing of any module, so that peers are measured with the same program in the same
+ * run. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>
