@@ -293,7 +293,6 @@ lh_err lh_connection_start(lh_server *server, const lh_connection_options *optio
         lh_connection_unref(c);
         return err;
     }
-    c->is_admin = options->kind == LH_KIND_ADMIN && lh_server_is_admin(server, options->uid, options->gid);
     c->loop = lh_server_next_loop(server);
     c->closed = closed;
     c->closed_arg = arg;

@@ -51,7 +51,6 @@ struct lh_connection {
     lh_connection_closed_fn closed;
     void *closed_arg;
     lh_peer *peer; /* of kind token */
-    bool is_admin;
     struct event *readable;
     struct event *exited;
     bool open;

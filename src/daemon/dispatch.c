@@ -342,7 +342,9 @@ static void attributes_done(lh_connection *c)
 static void admin_work(lh_connection *c)
 {
     lh_buf_clear(&c->request.reply);
-    const lh_admin_caller caller = {c->options.uid, c->options.pid, c->is_admin};
+    /* Here, since the user's groups may have to be asked for over a network. */
+    const lh_admin_caller caller = {
+        c->options.uid, c->options.pid, lh_server_is_admin(c->server, c->options.uid, c->options.gid)};
     c->request.result =
         lh_vault_admin(lh_server_vault(c->server), &caller, c->request.body.admin.json, &c->request.reply);
 }

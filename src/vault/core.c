@@ -76,7 +76,10 @@ static lh_err vault_record_load(lh_core *core)
 {
     LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(4096);
     lh_record_id id = LH_RECORD_ID_ZERO;
-    LH_TRY(lh_record_get(core->records, LH_RECORD_VAULT, &id, &plain));
+    lh_err err = lh_record_get(core->records, LH_RECORD_VAULT, &id, &plain);
+    if (err.code == LH_E_NOT_FOUND) /* it is the first record to be written, with the genesis */
+        return LH_REFUSE(LH_E_NOT_FOUND, "record-none", "there is no vault record");
+    LH_TRY(err);
     lh_reader r = lh_reader_new(lh_buf_bytes(&plain));
     uint8_t format = lh_read_u8(&r);
     core->anchor_index = lh_read_u32(&r);
@@ -261,7 +264,7 @@ static lh_err open_core(lh_vault *v)
     lh_core *core = NULL;
     err = core_load(v, root, &core);
     if (err.code == LH_E_NOT_FOUND && strcmp(lh_err_last()->reason, "record-none") == 0) {
-        /* init was cut off between writing the seal and the first record: nothing was there yet to lose. */
+        /* init was cut off between writing the seal and the genesis: nothing was there yet to lose. */
         set_empty(v);
         return LH_SUCCESS;
     }
@@ -372,6 +375,11 @@ static lh_err write_founding(lh_record_txn *txn, void *arg)
 static lh_err put_seal(lh_store_txn *txn, void *arg)
 {
     const lh_buf *blob = arg;
+    /* The head of records that an init which was cut off began: nothing is under it. */
+    const lh_record_id head = LH_RECORD_ID_ZERO;
+    lh_err err = lh_store_txn_delete(txn, LH_RECORD_HEAD, head.b);
+    if (err.code != LH_E_NOT_FOUND)
+        LH_TRY(err);
     return lh_store_txn_meta_put(txn, SEAL_KEY, lh_buf_bytes(blob));
 }
 

@@ -192,6 +192,9 @@ LH_MUST lh_err lh_vault_leases_seal(lh_record_txn *txn);
 /* Drop records of leases that ended long ago. */
 LH_MUST lh_err lh_vault_leases_prune(lh_vault *v);
 void lh_vault_holders_free(lh_vault *v);
+/* Read every process that holds a lease again; end the leases of those that have changed (called exec,
+ * changed user, cgroup or label, are traced …). Blocks on the attest process. */
+void lh_vault_holders_recheck(lh_vault *v);
 LH_MUST lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret);
 /* Write a lease's present state with its evidence as stored (evidence NULL: keep what is there). */
 LH_MUST lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_bytes *evidence);

@@ -1,6 +1,6 @@
 /* The keeper: one thread that does what is due without anybody asking. Every 100 ms: ends leases whose
- * process has gone or whose time is over and writes that down; now and then: refusals counted, checkpoints,
- * the anchor where it is behind, a sealed vault whose TPM was away. */
+ * process has gone or whose time is over and writes that down; now and then: reads those processes again;
+ * refusals counted, checkpoints, the anchor where it is behind, a sealed vault whose TPM was away. */
 #include "base/clock.h"
 #include "base/log_line.h"
 #include "vault/internal.h"
@@ -9,11 +9,13 @@
 
 #define ROUND_MS 100
 #define RETRY_MS 2000
+#define RECHECK_MS 2000
 #define REFUSALS_MS 5000
 #define PRUNE_MS 3600000
 
 typedef struct {
     int64_t retry;
+    int64_t recheck;
     int64_t refusals;
     int64_t checkpoint;
     int64_t prune;
@@ -70,6 +72,10 @@ static void work(lh_vault *v, due *d)
     }
     pthread_rwlock_rdlock(&v->core_lock);
     if (v->core && v->core->chain) {
+        if (now >= d->recheck) {
+            d->recheck = now + RECHECK_MS;
+            lh_vault_holders_recheck(v);
+        }
         lh_vault_leases_sweep(v);
         if (now >= d->refusals) {
             d->refusals = now + REFUSALS_MS;

@@ -4,7 +4,8 @@
  *  1. A lease that has ended in memory is refused at once; its record and its log entry follow within a
  * keeper's round, and a restart in between ends it again (its process, its boot, its time or its hold says
  * so) or finds it as live as it was.
- *  2. Every live lease's process is watched by a pidfd.
+ *  2. Every live lease's process is watched by a pidfd, and read again every two seconds: leases of one that
+ * is no longer what they were issued to end.
  *  3. What has ended in memory is never written as live again: a lease is written within
  * lh_vault_leases_sweep, or under its process's issue lock by who then looks whether it ended meanwhile.
  */
@@ -93,7 +94,8 @@ lh_err lh_vault_hold_process(lh_vault *v, int32_t pid, uint64_t start_time, int 
 
 static void holder_free(lh_holder *holder)
 {
-    close(holder->pidfd);
+    if (holder->pidfd >= 0)
+        close(holder->pidfd);
     free(holder);
 }
 
@@ -297,6 +299,59 @@ bool lh_vault_leases_sweep(lh_vault *v)
     bool more = sweep_once(v, &s);
     pthread_mutex_unlock(&v->sweeping);
     return more;
+}
+
+/* --- who holds them ----------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const lh_holder *holder; /* a copy with a pidfd of its own */
+    const uint8_t *facts;    /* what its leases must have been issued on */
+    lh_vault *vault;
+} reading;
+
+static bool end_if_changed(lh_lease *lease, void *arg)
+{
+    const reading *r = arg;
+    const lh_lease_terms *t = lh_lease_terms_of(lease);
+    if (t->pid == r->holder->pid && t->start_time == r->holder->start_time &&
+        memcmp(t->facts_hash, r->facts, sizeof(t->facts_hash)) != 0)
+        lh_vault_lease_end(r->vault, lease, "changed");
+    return true;
+}
+
+static void recheck(lh_vault *v, const lh_holder *holder)
+{
+    lh_identity identity;
+    uint8_t facts[32];
+    /* One that has exited ends its leases anyhow; one that cannot be read now is read in the next round. */
+    if (!lh_ok(lh_identity_read(v->options.identity, holder->pid, holder->pidfd, &identity)) ||
+        !lh_ok(lh_peer_facts_hash(v, &identity, facts)))
+        return;
+    reading r = {holder, facts, v};
+    pthread_mutex_lock(&v->mutex);
+    lh_lease_table_each(v->leases, end_if_changed, &r);
+    pthread_mutex_unlock(&v->mutex);
+}
+
+void lh_vault_holders_recheck(lh_vault *v)
+{
+    lh_holder *copies = NULL;
+    pthread_mutex_lock(&v->mutex);
+    for (const lh_holder *h = v->holders; h; h = h->next) {
+        lh_holder *copy = malloc(sizeof(*copy));
+        if (!copy)
+            break;
+        *copy = (lh_holder){copies, h->pid, h->start_time, fcntl(h->pidfd, F_DUPFD_CLOEXEC, 3)};
+        copies = copy;
+    }
+    pthread_mutex_unlock(&v->mutex);
+    for (lh_holder *next, *h = copies; h; h = next) {
+        next = h->next;
+        if (h->pidfd >= 0)
+            recheck(v, h);
+        holder_free(h);
+    }
 }
 
 /* --- sealing ----------------------------------------------------------------------------------------------

@@ -123,6 +123,9 @@ static lh_err acquire_locked(lh_peer *peer, const lh_peer_use *use, enum lh_step
         *grip = (lh_grip){.key = public_key, .object = lh_object_ref(object)};
         return LH_SUCCESS;
     }
+    if (lh_object_class_of(object) == LH_OBJECT_PUBLIC && use->row && use->use != LH_USE_VERIFY)
+        return LH_REFUSE(LH_E_INVALID, "key-use", "a public key of role %s does not %s", s->role,
+            use->use == LH_USE_SIGN ? "sign" : "do that");
     if (use->row && !lh_object_allows(object, use->row))
         return LH_SUCCESS; /* preparing refuses it, by policy, on the record */
     return acquire_lease(s, object, use->row != NULL, step, grip);

@@ -260,13 +260,16 @@ static void attack_handle(char **args)
         (void)printf("%" PRIu64 "\n", handle);
 }
 
-/* use-fd FD KEY: what is executed by others */
+/* use-fd FD KEY [SECONDS]: what is executed by others; signs after that time */
 static void attack_use_fd(char **args)
 {
+    if (args[2])
+        sleep((unsigned)atoi(args[2]));
     sign_key(atoi(args[0]), args[1]);
 }
 
-/* exec KEY PROGRAM: search, then become PROGRAM, which signs; exec-later: sign before that, too */
+/* exec KEY PROGRAM: search, then become PROGRAM, which signs; exec-live KEY PROGRAM SECONDS: sign, become
+ * PROGRAM, which signs again after so many seconds of a lease that would last longer */
 static void become(char **args, bool sign_before)
 {
     int fd = open_server();
@@ -277,9 +280,8 @@ static void become(char **args, bool sign_before)
     char handle_text[32];
     (void)snprintf(fd_text, sizeof fd_text, "%d", fd);
     (void)snprintf(handle_text, sizeof handle_text, "%" PRIu64, handle);
-    if (sign_before && args[2])
-        sleep((unsigned)atoi(args[2]));
-    execl(args[1], args[1], server, "use-fd", fd_text, handle_text, (char *)NULL);
+    execl(args[1], args[1], server, "use-fd", fd_text, handle_text, sign_before ? args[2] : (char *)NULL,
+        (char *)NULL);
     die("exec");
 }
 
@@ -288,7 +290,7 @@ static void attack_exec(char **args)
     become(args, false);
 }
 
-static void attack_exec_later(char **args)
+static void attack_exec_live(char **args)
 {
     become(args, true);
 }
@@ -499,7 +501,7 @@ static const struct {
     {"handle", 1, attack_handle},
     {"use-fd", 2, attack_use_fd},
     {"exec", 2, attack_exec},
-    {"exec-later", 2, attack_exec_later},
+    {"exec-live", 3, attack_exec_live},
     {"child", 1, attack_child},
     {"pass", 2, attack_pass},
     {"receive-fd", 2, attack_receive_fd},

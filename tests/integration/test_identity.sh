@@ -33,7 +33,9 @@ roles:
 $(for role in digest own shared relay preloaded preloaded-strong; do
     echo "  - { name: $role, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 3s }"
 done)
+  - { name: long, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
 grants:
+  - { workload: spiffe://test.example/digest, role: long }
 $(for role in digest own shared relay preloaded preloaded-strong; do
     echo "  - { workload: spiffe://test.example/$role, role: $role }"
 done)
@@ -112,8 +114,11 @@ gets "sign: refused no-workload" "a program that another becomes before it has a
 explains no-workload
 attempt games "$attack" "$LEASEHOLD_SOCKET" exec digest "$attack"
 gets "sign: ok" "the same program executed anew is the same workload"
-attempt games "$attack" "$LEASEHOLD_SOCKET" exec-later digest "$other" 4
-gets "sign: ok; sign: refused no-workload" "a program that another becomes is not renewed"
+attempt games "$attack" "$LEASEHOLD_SOCKET" exec-live long "$other" 5
+gets "sign: ok; sign: refused no-workload" "a program that another becomes in the middle of its lease"
+leasehold log show >"$T/log"
+grep -q '"event":"lease.ended".*"reason":"changed"' "$T/log" || die "the lease did not end when its process became another"
+step "what it was leased before ended, long before its time"
 quiet
 
 # --- lending the socket

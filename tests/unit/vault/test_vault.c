@@ -66,6 +66,44 @@ static void test_cut_off_before_first_anchor(void **unused)
 }
 
 /* The same without a restart: it opens by itself when the TPM is back. */
+static lh_err put_seal(lh_store_txn *txn, void *arg)
+{
+    return lh_store_txn_meta_put(txn, "seal", *(const lh_bytes *)arg);
+}
+
+/* init ends between beginning the records and writing the first of them. */
+static void test_cut_off_init(void **unused)
+{
+    (void)unused;
+    close_vault();
+    lh_store *store = NULL;
+    lh_crypto *crypto = NULL;
+    lh_secret *root = NULL;
+    lh_records *records = NULL;
+    lh_tpm *tpm = swtpm_open(&w.tpm);
+    lh_buf blob = LH_BUF_INIT(16384);
+    assert_lh_ok(lh_secret_random(32, &root));
+    assert_lh_ok(lh_seal_create(tpm, root, 1u << 7, &blob));
+    lh_tpm_close(tpm);
+    assert_lh_ok(lh_crypto_new(&crypto));
+    assert_lh_ok(lh_store_open(w.state, NULL, &store));
+    lh_bytes seal = lh_buf_bytes(&blob);
+    assert_lh_ok(lh_store_write(store, put_seal, &seal));
+    assert_lh_ok(lh_records_create(store, crypto, root, &records));
+    lh_records_free(records);
+    lh_store_free(store);
+    lh_crypto_free(crypto);
+    lh_secret_free(root);
+    lh_buf_free(&blob);
+
+    open_vault();
+    assert_string_equal(state_text(), "empty");
+    found_vault();
+    close_vault();
+    open_vault();
+    assert_string_equal(state_text(), "open");
+}
+
 static void test_opens_when_tpm_is_back(void **unused)
 {
     (void)unused;
@@ -518,6 +556,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EMPTY(test_nothing_before_founding),
         EMPTY(test_cut_off_before_first_anchor),
+        EMPTY(test_cut_off_init),
         EMPTY(test_opens_when_tpm_is_back),
         EMPTY(test_officers_come_first),
         SERVED(test_issue),
