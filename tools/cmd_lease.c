@@ -27,6 +27,9 @@ static lh_err run_list(lh_cli *cli)
     const json_t *leases = json_object_get(reply, "leases");
     for (size_t i = 0; i < json_array_size(leases); i++)
         print_lease(json_array_get(leases, i));
+    if (json_is_true(json_object_get(reply, "more")))
+        (void)fprintf(
+            stderr, "there are more leases than fit one answer; `leasehold log show` has all of them\n");
     if (json_array_size(leases) == 0)
         (void)printf("no lease %s\n", cli_flag(cli, "all") ? "is known" : "is active");
     return LH_SUCCESS;

@@ -287,7 +287,8 @@ FIELDS(lease) = {
     TEXT("assurance", OPTIONAL, 32),
     END,
 };
-FIELDS(leases_reply) = {LIST("leases", REQUIRED, PAGE, lease), END};
+/* more: there are others, which did not fit. */
+FIELDS(leases_reply) = {LIST("leases", REQUIRED, PAGE, lease), BOOL("more", OPTIONAL), END};
 FIELDS(lease_show_reply) = {
     OBJECT("lease", REQUIRED, lease),
     TEXT("evidence", OPTIONAL, ANY_TEXT),

@@ -311,6 +311,7 @@ static lh_err run(daemon_parts *d, int *ret_status)
         .tcti = d->config->tcti,
         .seal_pcrs = d->config->seal_pcrs,
         .development = d->args.development,
+        .check = d->args.check,
         .checkpoint_interval = d->config->checkpoint_interval,
         .identity = identity,
     };

@@ -487,6 +487,19 @@ static lh_err vote_reply(lh_vault *v, const voting *w, json_t *result_taken, jso
     return LH_SUCCESS;
 }
 
+/* While the anchor is behind, nothing more is laid on top of what it does not know, but what narrows. */
+static lh_err catch_up(lh_vault *v, const lh_vote_request *wanted)
+{
+    if (!v->anchor_behind || wanted->verb != LH_VERB_APPROVE || lh_ok(lh_vault_anchor_write(v)))
+        return LH_SUCCESS;
+    LH_AUTO(lh_proposal_freep) lh_proposal *proposal = NULL;
+    LH_TRY(lh_proposal_load(v->core->records, wanted->proposal, &proposal));
+    if (!proposal->operation->quorum)
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_TPM, "anchor-behind",
+        "the TPM could not record the last change of the configuration yet; approve this when it is back");
+}
+
 LH_ADMIN_HANDLER(lh_admin_proposal_vote)
 {
     (void)caller;
@@ -496,6 +509,7 @@ LH_ADMIN_HANDLER(lh_admin_proposal_vote)
     };
     LH_TRY(lh_unhex(lh_admin_string(request, "id"), wanted.proposal, sizeof(wanted.proposal)));
     LH_TRY(lh_verb_parse(lh_admin_string(request, "verb"), &wanted.verb));
+    LH_TRY(catch_up(v, &wanted));
     voting w = {.v = v, .request = &wanted};
     json_t *result = NULL;
     lh_err err = vote_and_execute(v, &w, &result);

@@ -31,38 +31,54 @@ static json_t *of_lease(const lh_lease *lease)
         lh_lease_expires_boot_ms(lease), lh_lease_used(lease));
 }
 
-#define LIST_MAX 256 /* leases in one answer: it must fit a message */
+/* Leases in one answer, which must fit a message. */
+typedef struct {
+    json_t *list;
+    size_t budget; /* bytes */
+    bool more;
+} listing;
+
+#define LIST_BYTES 98304
+#define LINE_BYTES 400 /* of a lease, but for its names */
+
+static bool fits(listing *l, const lh_lease_terms *t)
+{
+    size_t size = LINE_BYTES + strlen(t->role) + strlen(t->workload);
+    l->more = l->more || size > l->budget;
+    l->budget -= l->more ? 0 : size;
+    return !l->more;
+}
 
 static bool list_one(lh_lease *lease, void *arg)
 {
-    json_t *list = arg;
-    if (lh_lease_state_of(lease) != LH_LEASE_ENDED)
-        json_array_append_new(list, of_lease(lease));
-    return json_array_size(list) < LIST_MAX;
+    listing *l = arg;
+    if (lh_lease_state_of(lease) != LH_LEASE_ENDED && fits(l, lh_lease_terms_of(lease)))
+        json_array_append_new(l->list, of_lease(lease));
+    return !l->more;
 }
 
 static lh_err list_ended(const lh_record_id *id, lh_bytes plain, void *arg)
 {
     (void)id;
-    json_t *list = arg;
+    listing *l = arg;
     lh_lease_record r;
     LH_TRY(lh_lease_decode(plain, &r));
-    if (r.state == LH_LEASE_ENDED && json_array_size(list) < LIST_MAX)
-        json_array_append_new(list, line_of(&r.terms, r.state, r.reason, r.expires_boot_ms, r.reserved));
+    if (r.state == LH_LEASE_ENDED && fits(l, &r.terms))
+        json_array_append_new(l->list, line_of(&r.terms, r.state, r.reason, r.expires_boot_ms, r.reserved));
     return LH_SUCCESS;
 }
 
 LH_ADMIN_HANDLER(lh_admin_leases)
 {
     (void)caller;
-    json_t *list = json_array();
+    listing l = {json_array(), LIST_BYTES, false};
     pthread_mutex_lock(&v->mutex);
-    lh_lease_table_each(v->leases, list_one, list);
+    lh_lease_table_each(v->leases, list_one, &l);
     pthread_mutex_unlock(&v->mutex);
     lh_err err = LH_SUCCESS;
     if (json_is_true(json_object_get(request, "all")))
-        err = lh_record_each(v->core->records, LH_RECORD_LEASE, list_ended, list);
-    *ret_fields = json_pack("{s:o}", "leases", list);
+        err = lh_record_each(v->core->records, LH_RECORD_LEASE, list_ended, &l);
+    *ret_fields = json_pack("{s:o, s:b}", "leases", l.list, "more", l.more);
     return err;
 }
 

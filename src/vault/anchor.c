@@ -85,6 +85,14 @@ lh_err lh_vault_anchor_check(lh_vault *v, lh_core *core)
     return check_log(core, &head);
 }
 
+lh_err lh_vault_anchor_prove(lh_vault *v)
+{
+    LH_AUTO(lh_buf_free) lh_buf data = LH_BUF_INIT(LH_TPM_ANCHOR_MAX);
+    lh_core *core = v->core;
+    LH_TRY(lh_tpm_anchor_read(v->tpm, core->anchor_index, &data));
+    return lh_tpm_anchor_write(v->tpm, core->anchor_index, core->anchor_auth, lh_buf_bytes(&data));
+}
+
 typedef struct {
     lh_vault *vault;
     lh_core *core;

@@ -145,6 +145,9 @@ LH_MUST lh_err lh_vault_tpm(lh_vault *v, lh_tpm **ret);
 LH_MUST lh_err lh_vault_anchor_write(lh_vault *v);
 /* The store against the TPM: LH_E_ROLLBACK. */
 LH_MUST lh_err lh_vault_anchor_check(lh_vault *v, lh_core *core);
+/* That the anchor is the one we made, whoever wrote what it holds: it takes our authorization. It is written
+ * what it holds already. */
+LH_MUST lh_err lh_vault_anchor_prove(lh_vault *v);
 /* Sign, store and anchor a checkpoint. ret_note may be NULL. */
 LH_MUST lh_err lh_vault_checkpoint(lh_vault *v, lh_buf *ret_note);
 

@@ -81,7 +81,8 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
     lh_err err = open_or_wait(v);
     pthread_rwlock_unlock(&v->core_lock);
     LH_TRY(err);
-    LH_TRY(lh_vault_keeper_start(v));
+    if (!options->check)
+        LH_TRY(lh_vault_keeper_start(v));
     *ret = LH_TAKE(v);
     return LH_SUCCESS;
 }
@@ -101,7 +102,7 @@ void lh_vault_close(lh_vault *v)
     if (!v)
         return;
     lh_vault_keeper_stop(v);
-    if (v->core && v->core->chain && v->state == LH_VAULT_OPEN)
+    if (v->core && v->core->chain && v->state == LH_VAULT_OPEN && !v->options.check)
         last_words(v);
     lh_vault_core_close(v);
     lh_lease_table_free(v->leases);

@@ -20,8 +20,10 @@ enum lh_vault_state { LH_VAULT_EMPTY, LH_VAULT_FOUNDING, LH_VAULT_SEALED, LH_VAU
 typedef struct {
     const char *state_dir;
     const char *tcti;
-    uint32_t seal_pcrs;           /* what init seals to unless it names others */
-    bool development;             /* serve development vaults, and only those */
+    uint32_t seal_pcrs; /* what init seals to unless it names others */
+    bool development;   /* serve development vaults, and only those */
+    bool check; /* open and check everything; the store stays as it is, the TPM's anchor is written what it
+                   holds */
     int64_t checkpoint_interval;  /* seconds between checkpoints while the log grows */
     lh_identity_client *identity; /* borrowed until lh_vault_close */
 } lh_vault_options;

@@ -31,7 +31,13 @@ refuses() {
         grep -qE -- "$1" "$T/last-output" || die "leaseholdd $flag does not say /$1/"
     done
 }
-checks() { expect_output "leaseholdd --check is content" "^open" "$T/bin/leaseholdd" --config "$T/leaseholdd.yaml" --check; }
+content() { python3 -c 'import sqlite3, sys; print("\n".join(sqlite3.connect(sys.argv[1]).iterdump()))' "$T/state/vault.db" | sha256sum; }
+checks() {
+    local before
+    before=$(content)
+    expect_output "leaseholdd --check is content" "^open" "$T/bin/leaseholdd" --config "$T/leaseholdd.yaml" --check
+    [ "$(content)" = "$before" ] || die "leaseholdd --check has changed the store"
+}
 keep() { rm -rf "$1" && cp -a "$T/state" "$1"; }
 put_back() { rm -rf "$T/state" && cp -a "$1" "$T/state"; }
 
@@ -92,7 +98,7 @@ good
 
 step "a daemon does not start on it, and names it"
 lh_daemon_stop
-checks # it opens the vault, so it is logged and anchored
+checks
 keep "$T/kept"
 for kind in "${kinds[@]}"; do
     store flip "$kind"
