@@ -494,7 +494,7 @@ static lh_err catch_up(lh_vault *v, const lh_vote_request *wanted)
         return LH_SUCCESS;
     LH_AUTO(lh_proposal_freep) lh_proposal *proposal = NULL;
     LH_TRY(lh_proposal_load(v->core->records, wanted->proposal, &proposal));
-    if (!proposal->operation->quorum)
+    if (!proposal->operation->quorum || lh_proposal_approvals(proposal) + 1 < lh_proposal_needed(proposal))
         return LH_SUCCESS;
     return LH_REFUSE(LH_E_TPM, "anchor-behind",
         "the TPM could not record the last change of the configuration yet; approve this when it is back");

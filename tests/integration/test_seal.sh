@@ -73,11 +73,20 @@ expect_output "status tells it" "TPM cannot be read" leasehold status
 lh_propose parent.create meanwhile
 expect_fail "an operation is stored, and said not to be anchored yet" "\[anchor-behind\]" \
     leasehold approve "$PROPOSAL" --key "$T/keys/bob" --yes
+lh_propose parent.create later
+expect_fail "nothing that widens is laid on top of it" "approve this when it is back \[anchor-behind\]" \
+    leasehold approve "$PROPOSAL" --key "$T/keys/bob" --yes
+later=$PROPOSAL
+hold=$(leasehold hold add --role another --officer bob --key "$T/keys/bob" --json 2>&1) &&
+    die "a hold is said to be anchored: $hold"
+leasehold status >/dev/null || true
 lh_tpm_start
 recovered() { "$T/tests/signer" "$LEASEHOLD_MODULE" short 1 | grep -q "^ok"; }
 wait_until 15 "leases are issued again" recovered
 sign
 expect_output "the operation is in force" "parent meanwhile" leasehold key list
+expect_output "a hold, which narrows, has been in force since" "another" leasehold hold list
+expect_ok "what waited can be approved now" leasehold approve "$later" --key "$T/keys/bob" --yes
 expect_ok "log verify" leasehold log verify
 lh_daemon_kill9
 lh_daemon_start
