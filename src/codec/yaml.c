@@ -126,8 +126,11 @@ static const char *refuse_character(lh_bytes text, size_t *ret_length)
     *ret_length = length;
     if (length == 0)
         return "expected UTF-8, found a byte that is not";
-    if (code_point == '\t' || code_point == '\n')
+    if (code_point == '\n')
         return NULL;
+    /* libfyaml 0.7.12 reads through a null pointer on tabs between an explicit key and its value. */
+    if (code_point == '\t')
+        return "expected no tab, found one (write blanks, or \\t in quotes)";
     if (code_point == '\r')
         return text.len >= 2 && text.data[1] == '\n'
                    ? NULL
