@@ -148,15 +148,44 @@ static lh_err fork_attest(pid_t *ret_pid, int *ret_fd)
 /* --- privileges -------------------------------------------------------------------------------------------
  */
 
-/* Make a folder for the daemon's user, where there is none. */
-static lh_err make_folder(const char *path, mode_t mode, const become *b)
+/* Make a folder for the daemon's user, where there is nothing. One that exists is left as it is: we may be
+ * root and it somebody else's. ret_made: whether there was none. */
+static lh_err make_folder(const char *path, mode_t mode, const become *b, bool *ret_made)
 {
-    if (mkdir(path, mode) != 0 && errno != EEXIST)
-        return lh_err_raise(
-            LH_E_IO, errno, __FILE__, __LINE__, NULL, "cannot make the folder %s (errno %d)", path, errno);
-    if (b->drop && chown(path, b->uid, b->gid) != 0)
-        return lh_err_raise(LH_E_IO, errno, __FILE__, __LINE__, NULL,
-            "cannot give the folder %s to the daemon's user (errno %d)", path, errno);
+    *ret_made = mkdir(path, 0700) == 0;
+    if (!*ret_made && errno == EEXIST)
+        return LH_SUCCESS;
+    if (!*ret_made)
+        return LH_FAIL(LH_E_IO, "cannot make the folder %s: %s", path, strerrordesc_np(errno));
+    /* By descriptor, so that what is changed is a folder of ours, whatever the path has become; the mode so,
+     * since the umask takes bits from mkdir's. */
+    LH_AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0 || fchmod(fd, mode) != 0)
+        return LH_FAIL(LH_E_IO, "cannot set the mode of the folder %s: %s", path, strerrordesc_np(errno));
+    if (b->drop && (status.st_uid != geteuid() || fchown(fd, b->uid, b->gid) != 0))
+        return LH_FAIL(LH_E_IO, "cannot give the folder %s to the daemon's user", path);
+    return LH_SUCCESS;
+}
+
+/* A state folder that was there must be the daemon's user's alone already. */
+static lh_err check_state_folder(const char *path, const become *b)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return LH_FAIL(LH_E_IO, "cannot look at the folder %s: %s", path, strerrordesc_np(errno));
+    if (!S_ISDIR(status.st_mode))
+        return LH_FAIL(LH_E_INVALID,
+            "state_dir %s is %s: name the folder itself in the configuration (state_dir:)", path,
+            S_ISLNK(status.st_mode) ? "a symbolic link" : "no folder");
+    if (status.st_uid != b->uid)
+        return LH_FAIL(LH_E_DENIED,
+            "state_dir %s belongs to user %u, not to the daemon's user %u: if it is the vault's, run "
+            "`chown -R %u:%u %s`",
+            path, status.st_uid, b->uid, b->uid, b->gid, path);
+    if ((status.st_mode & 077) != 0)
+        return LH_FAIL(LH_E_DENIED, "state_dir %s is open to other users (mode %04o): run `chmod 700 %s`",
+            path, status.st_mode & 07777U, path);
     return LH_SUCCESS;
 }
 
@@ -226,7 +255,10 @@ static lh_err load_config(daemon_parts *d)
 /* Folders and the socket, while we may still make them. A socket that systemd passes is used as it is. */
 static lh_err prepare_places(daemon_parts *d, const become *b)
 {
-    LH_TRY(make_folder(d->config->state_dir, 0700, b));
+    bool made = false;
+    LH_TRY(make_folder(d->config->state_dir, 0700, b, &made));
+    if (!made)
+        LH_TRY(check_state_folder(d->config->state_dir, b));
     if (d->args.check)
         return LH_SUCCESS;
     int passed = sd_listen_fds(1);
@@ -244,8 +276,7 @@ static lh_err prepare_places(daemon_parts *d, const become *b)
     char *slash = strrchr(folder, '/');
     if (slash && slash != folder) {
         *slash = '\0';
-        if (access(folder, F_OK) != 0)
-            LH_TRY(make_folder(folder, 0755, b));
+        LH_TRY(make_folder(folder, 0755, b, &made)); /* others must get to the socket in it */
     }
     return lh_listener_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
 }
