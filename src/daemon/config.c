@@ -156,10 +156,34 @@ lh_err lh_config_defaults(lh_config **ret)
     return build(NULL, ret);
 }
 
+/* Nothing but blank lines and comments. */
+static bool is_blank(lh_bytes doc)
+{
+    bool comment = false;
+    for (size_t i = 0; i < doc.len; i++) {
+        uint8_t byte = doc.data[i];
+        if (byte == '\n')
+            comment = false;
+        else if (byte == '#')
+            comment = true;
+        else if (!comment && byte != ' ' && byte != '\r')
+            return false;
+    }
+    return true;
+}
+
 lh_err lh_config_parse(lh_bytes doc, const char *file, lh_config **ret, lh_problems *problems)
 {
     lh_problems_set_file(problems, file);
     LH_AUTO(lh_yaml_freep) lh_yaml *yaml = NULL;
+    LH_AUTO(lh_buf_free) lh_buf blank = LH_BUF_INIT(doc.len + 16);
+    if (is_blank(
+            doc)) { /* no document as YAML has it; the parser still checks what the comments are made of */
+        lh_buf_append(&blank, doc.data, doc.len);
+        lh_buf_append_str(&blank, "\n{}\n");
+        LH_TRY(lh_buf_status(&blank));
+        doc = lh_buf_bytes(&blank);
+    }
     LH_TRY(lh_yaml_parse(doc, &yaml, problems));
     if (!lh_schema_walk(lh_yaml_root(yaml), &config_schema, problems))
         return lh_problems_status(problems, "configuration");

@@ -12,8 +12,9 @@
  *   checkpoint_interval: 60s
  *   log_level: notice
  *
- * All keys are optional; the values above are the defaults, except group (the user's), admin.groups (none)
- * and workers (0: as many as there are CPUs). */
+ * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
+ * values above are the defaults, except group (the user's), admin.groups (none) and workers (0: as many as
+ * there are CPUs). */
 #ifndef LH_DAEMON_CONFIG_H
 #define LH_DAEMON_CONFIG_H
 

@@ -35,9 +35,13 @@ static void defaults_are_as_documented(void **state)
     assert_true(lh_ok(lh_config_defaults(&config)));
     check_defaults(config);
     lh_problems problems = LH_PROBLEMS_INIT;
-    LH_AUTO(lh_config_freep) lh_config *empty = NULL;
-    assert_true(lh_ok(lh_config_parse(LH_BYTES_STR("{}"), "c", &empty, &problems)));
-    check_defaults(empty);
+    static const char *const nothing[] = {"{}", "", "\n", "# all defaults\n", "\r\n  # one\n\n# two: {"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(nothing); i++) {
+        LH_AUTO(lh_config_freep) lh_config *empty = NULL;
+        assert_true(lh_ok(lh_config_parse(LH_BYTES_STR(nothing[i]), "c", &empty, &problems)));
+        check_defaults(empty);
+    }
+    assert_int_equal(problems.errors, 0);
 }
 
 static void everything_is_read(void **state)
@@ -87,6 +91,8 @@ static void bad_documents_say_where(void **state)
             "group, "
             "admin, seal, workers, checkpoint_interval, log_level, found \"state-dir\"; did you mean "
             "\"state_dir\"?\n"},
+        {"# \x01\n", "c:1:3: error: expected no control characters, found one (write it as an "
+                     "escape in quotes)\n"},
         {"state_dir: var\n",
             "c:1:12: error: state_dir: expected an absolute path without empty, \".\" or \"..\" "
             "parts, found \"var\"\n"},
