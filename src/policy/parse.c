@@ -20,10 +20,11 @@ static bool has_suffix(const char *text, const char *suffix)
     return length > tail && strcmp(text + length - tail, suffix) == 0;
 }
 
-/* Source: systemd.unit(5), the characters of unit names. */
+/* Services only: whoever may start a process may have it put into a scope of any name. What the attest
+ * process reports is the same (lh_proc_unit_parse). Source: systemd.unit(5), the characters of unit names. */
 static bool is_unit(const char *text)
 {
-    if (!has_suffix(text, ".service") && !has_suffix(text, ".scope"))
+    if (!has_suffix(text, ".service"))
         return false;
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") ==
            strlen(text);
@@ -77,7 +78,7 @@ static const lh_schema id_schema = {.type = LH_SCHEMA_STRING,
 static const lh_schema unit_schema = {.type = LH_SCHEMA_STRING,
     .max = 255,
     .check = is_unit,
-    .expected = "a system unit's name such as payments-api.service"};
+    .expected = "a system service's name, ending in .service, such as payments-api.service"};
 static const lh_schema user_schema = {.type = LH_SCHEMA_STRING,
     .max = 64,
     .check = is_user,

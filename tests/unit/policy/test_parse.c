@@ -198,11 +198,14 @@ static void bad_workloads(void **state)
             "p:4:103: error: workloads[0].attest.exe_sha256[1]: expected each digest once, found "
             "\"sha256:" HEX64 "\"\n"},
         {ATTEST("{ unit: payments }"),
-            "p:4:21: error: workloads[0].attest.unit: expected a system unit's name "
+            "p:4:21: error: workloads[0].attest.unit: expected a system service's name, ending in .service, "
             "such as payments-api.service, found \"payments\"\n"},
         {ATTEST("{ unit: a/b.service }"),
-            "p:4:21: error: workloads[0].attest.unit: expected a system unit's name "
+            "p:4:21: error: workloads[0].attest.unit: expected a system service's name, ending in .service, "
             "such as payments-api.service, found \"a/b.service\"\n"},
+        {ATTEST("{ unit: payments.scope }"), /* would match nothing */
+            "p:4:21: error: workloads[0].attest.unit: expected a system service's name, ending in .service, "
+            "such as payments-api.service, found \"payments.scope\"\n"},
         {ATTEST("{ uid: 1, freshness: 2d }"), "p:4:34: error: workloads[0].attest.freshness: expected a "
                                               "duration such as 30s, 10m, 8h or 7d, of 1 "
                                               "to 86400 seconds, found \"2d\"\n"},
