@@ -194,6 +194,9 @@ lh_err proposal_make(lh_cli *cli, const char *operation, lh_bytes params, bool e
 {
     const char *requester = NULL;
     LH_TRY(cli_require(cli, "officer", &requester));
+    /* Before anything is made that could then not be signed. */
+    if (cli_value(cli, "key") != NULL)
+        LH_TRY(sign_check_key(cli_value(cli, "key")));
     LH_AUTO(lh_json_freep) json_t *request = NULL;
     LH_TRY(make_request(cli, operation, params, requester, &request));
     LH_AUTO(lh_json_freep) json_t *reply = NULL;

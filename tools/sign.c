@@ -36,10 +36,22 @@ static lh_err text_file(lh_bytes text, int *ret_fd)
     return LH_SUCCESS;
 }
 
+lh_err sign_check_key(const char *key)
+{
+    if (access(key, R_OK) == 0)
+        return LH_SUCCESS;
+    int why = errno;
+    LH_AUTO(lh_buf_free) lh_buf public_half = LH_BUF_INIT(LH_LIMIT_PATH + 8);
+    lh_buf_printf(&public_half, "%s.pub", key);
+    const char *path = lh_buf_cstr(&public_half);
+    if (path != NULL && access(path, R_OK) == 0)
+        return LH_SUCCESS;
+    return LH_FAIL(LH_E_NOT_FOUND, "cannot read the key file %s: %s", key, strerror(why));
+}
+
 lh_err sign_start(const char *key, lh_bytes text, sign_job **ret)
 {
-    if (access(key, R_OK) != 0)
-        return LH_FAIL(LH_E_NOT_FOUND, "cannot read the key file %s: %s", key, strerror(errno));
+    LH_TRY(sign_check_key(key));
     LH_AUTO(sign_freep) sign_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return LH_RAISE(LH_E_NOMEM, 0);

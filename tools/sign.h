@@ -6,6 +6,10 @@
 
 typedef struct sign_job sign_job;
 
+/* Whether there is something to sign with: the file, or its public half (KEY.pub) for a key that the agent
+ * holds. Errors: LH_E_NOT_FOUND. */
+LH_MUST lh_err sign_check_key(const char *key);
+
 /* Start `ssh-keygen -Y sign -n leasehold -f key` over text. key: a private key, or the public key of one that
  * the agent holds. Several may run at once. Errors: LH_E_NOT_FOUND (no ssh-keygen, no such key), LH_E_IO. */
 LH_MUST lh_err sign_start(const char *key, lh_bytes text, sign_job **ret);

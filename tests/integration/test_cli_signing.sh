@@ -160,6 +160,14 @@ unsent proposal.vote
 expect_proposed 0 "approved" --key "$work/key" --life 2h
 sent '"life":7200'
 verified approve
+# With a key that is not there nothing is proposed that could then not be signed; of one that ssh-agent holds there is
+# the public half, and ssh-keygen has the word.
+expect_proposed 1 "cannot read the key file" --key "$work/missing"
+unsent '"call":"propose"'
+cp "$work/key.pub" "$work/held.pub"
+SSH_AUTH_SOCK=$work/no-agent expect_proposed 1 "ssh-keygen did not sign" --key "$work/held"
+sent '"call":"propose"'
+unsent proposal.vote
 proposal propose 's/invoice-root/evil-root/' 's/invoice-root/evil-root/'
 expect_proposed 1 "[proposal-differs]" --key "$work/key"
 unsent proposal.vote
