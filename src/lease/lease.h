@@ -2,7 +2,7 @@
  *
  * The terms are fixed when the lease is issued. What changes later (state, expiry, uses) is a few atomics, so
  * that a worker checks a request against its lease without a lock: lh_lease_use is that check, and the only
- * one. Everything that is written to the store goes through lease/issue.h.
+ * one. Everything that is written to the store is the vault's work (vault/issue.c).
  *
  * Threads: lh_lease_use, the getters and reference counting are safe from any thread; the setters are called
  * by the vault under its own lock.

@@ -58,7 +58,7 @@ typedef struct {
 } lh_grip;
 
 void lh_grip_release(lh_grip *grip);
-/* LH_E_GONE (reason "lease-ended") or LH_E_EXPIRED ("lease-expired"). */
+/* LH_E_GONE (reason "lease-ended") or LH_E_DENIED ("lease-expired"). */
 LH_MUST lh_err lh_grip_check(const lh_grip *grip);
 
 /* Never waits. With LH_STEP_READY ret_grip is set and one use is taken.
