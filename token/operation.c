@@ -33,13 +33,25 @@ static bool is_cipher(const lh_token_op *op)
  * before its tag is verified. */
 static bool is_held_back(const lh_token_op *op)
 {
-    return !is_cipher(op) || !op->row->multipart ||
-           (op->row->param == LH_PARAM_GCM && op->use == LH_USE_DECRYPT);
+    return !is_cipher(op) || !lh_mechanism_in_parts(op->row, op->use);
 }
 
 static bool can_stream(const lh_token_op *op)
 {
-    return op->row->multipart && !(op->row->param == LH_PARAM_GCM && op->use == LH_USE_DECRYPT);
+    return lh_mechanism_in_parts(op->row, op->use);
+}
+
+/* The most data that the whole operation takes. GCM encrypts no more than it could decrypt again: text and
+ * tag in one message. */
+static uint64_t input_max(const lh_token_op *op)
+{
+    if (!can_stream(op))
+        return LH_WIRE_DATA_MAX;
+    if (op->row->param != LH_PARAM_GCM)
+        return UINT64_MAX;
+    lh_reader r =
+        lh_reader_new(LH_BYTES(op->params.data + op->params.len - 4, 4)); /* the tag's bits are last */
+    return LH_WIRE_DATA_MAX - lh_read_u32(&r) / 8;
 }
 
 void lh_token_op_end(lh_token *token, lh_token_op *op)
@@ -268,7 +280,7 @@ CK_RV lh_token_op_once(lh_token *token, lh_token_session *session, unsigned use,
     CK_RV rv;
     if (op->held == LH_HELD_ONCE)
         return deliver(token, op, LH_HELD_ONCE, out);
-    if (data.len > LH_WIRE_DATA_MAX && !can_stream(op))
+    if (data.len > input_max(op))
         return fail(token, op, too_long(op));
     if (signature.len > LH_WIRE_SIGNATURE_MAX)
         return fail(token, op, CKR_SIGNATURE_LEN_RANGE);
@@ -287,8 +299,6 @@ static CK_RV gather(lh_token *token, lh_token_op *op, lh_bytes data)
         lh_buf_append(&op->gathered, data.data, data.len);
         return op->gathered.status == LH_OK ? CKR_OK : fail(token, op, CKR_HOST_MEMORY);
     }
-    if (!can_stream(op))
-        return fail(token, op, too_long(op));
     lh_err err = stream_feed(token, op, lh_buf_bytes(&op->gathered));
     lh_buf_clear(&op->gathered);
     if (lh_ok(err))
@@ -313,6 +323,9 @@ CK_RV lh_token_op_update(
         return CKR_OK;
     }
     op->parts = true;
+    if (data.len > input_max(op) - op->fed)
+        return fail(token, op, too_long(op));
+    op->fed += data.len;
     if (is_held_back(op)) {
         if (out.len)
             *out.len = 0;

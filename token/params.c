@@ -1,6 +1,5 @@
 #include "token.h"
 
-#define GCM_IV_MAX 256u
 #define GCM_TAG_BITS_MAX 128u
 
 /* CK_GCM_PARAMS before the errata of 2.40, which had no ulIvBits (PKCS#11 2.40 mechanisms, section 2.12.2).
@@ -26,8 +25,8 @@ static CK_RV encode_gcm(const CK_MECHANISM *m, lh_buf *ret)
         return CKR_MECHANISM_PARAM_INVALID;
     }
     /* 8 + 4: the two lengths and the tag's bits in the encoding. */
-    if (!p.nonce || p.iv_size == 0 || p.iv_size > GCM_IV_MAX || (!p.aad && p.aad_size > 0) ||
-        p.aad_size > LH_WIRE_PARAMS_MAX - GCM_IV_MAX - 12 || p.tag_width > GCM_TAG_BITS_MAX ||
+    if (!p.nonce || p.iv_size == 0 || p.iv_size > LH_GCM_IV_MAX || (!p.aad && p.aad_size > 0) ||
+        p.aad_size > LH_WIRE_PARAMS_MAX - LH_GCM_IV_MAX - 12 || p.tag_width > GCM_TAG_BITS_MAX ||
         p.tag_width % 8 != 0)
         return CKR_MECHANISM_PARAM_INVALID;
     lh_put_blob(ret, LH_BYTES(p.nonce, p.iv_size));

@@ -27,6 +27,7 @@ typedef struct {
     uint64_t key;
     lh_buf params;       /* encoded for the wire */
     bool parts;          /* fed in parts */
+    uint64_t fed;        /* bytes in parts so far */
     lh_buf gathered;     /* parts not sent yet */
     uint64_t stream;     /* the daemon's operation, or 0 */
     uint64_t generation; /* of the connection that has it */

@@ -17,7 +17,8 @@
  *
  * ECDSA signatures are raw r ‖ s; input of raw ECDSA is a hash of 1 to 64 bytes, cut to the curve's bits as
  * PKCS#11 says. Ed25519 takes its data in one part. GCM decryption gives nothing out before the tag is
- * verified: it buffers, as does Ed25519's and raw ECDSA's single part.
+ * verified: it buffers, as does Ed25519's and raw ECDSA's single part. GCM encryption refuses ("data-length")
+ * what would make a ciphertext and tag of more than LH_OP_BUFFER_MAX bytes, since it could not be decrypted.
  * Threads: an operation is used by one thread at a time; different ones at once, on one key too. */
 #ifndef LH_CRYPTO_OPERATION_H
 #define LH_CRYPTO_OPERATION_H
@@ -25,7 +26,7 @@
 #include "crypto/key.h"
 #include "p11/mechanism.h"
 
-#define LH_OP_BUFFER_MAX (16u << 20) /* bytes held back by a GCM decryption */
+#define LH_OP_BUFFER_MAX LH_MECHANISM_WHOLE_MAX /* bytes that one operation holds back */
 
 typedef struct lh_op lh_op;
 

@@ -6,9 +6,7 @@
 #include <openssl/err.h>
 
 #define BLOCK 16
-#define GCM_IV_MAX 128                          /* bytes that OpenSSL takes */
-#define GCM_AAD_MAX ((size_t)1 << 20)           /* bytes */
-#define GCM_TEXT_MAX (((uint64_t)1 << 36) - 32) /* bytes, SP 800-38D section 5.2.1.1 */
+#define GCM_AAD_MAX ((size_t)1 << 20) /* bytes */
 
 /* What the wire makes of CK_GCM_PARAMS and CK_AES_CTR_PARAMS. */
 static bool take_u32(lh_bytes *at, uint32_t *ret)
@@ -140,7 +138,7 @@ static lh_err gcm_begin(lh_op *op, lh_bytes params)
     uint32_t bits = 0;
     if (!take_blob(&params, &iv) || !take_blob(&params, &aad) || !take_u32(&params, &bits) || params.len > 0)
         return lh_op_refuse_param(op, "it is malformed");
-    if (iv.len < 1 || iv.len > GCM_IV_MAX)
+    if (iv.len < 1 || iv.len > LH_GCM_IV_MAX)
         return lh_op_refuse_param(op, "the IV has 1 to 128 bytes, best 12");
     /* SP 800-38D section 5.2.1.2, without the short tags that it leaves to special cases. */
     if (bits < 96 || bits > 128 || bits % 8 != 0)
@@ -148,7 +146,8 @@ static lh_err gcm_begin(lh_op *op, lh_bytes params)
     if (aad.len > GCM_AAD_MAX)
         return lh_op_refuse_param(op, "too much associated data");
     op->tag_len = bits / 8;
-    op->total_max = GCM_TEXT_MAX;
+    /* No more than can be decrypted again, which is held whole until its tag is verified. */
+    op->total_max = op->use == LH_USE_ENCRYPT ? LH_OP_BUFFER_MAX - op->tag_len : LH_OP_BUFFER_MAX;
     LH_TRY(start(op, iv));
     int len = 0;
     if (aad.len > 0 && EVP_CipherUpdate(op->cipher, NULL, &len, aad.data, (int)aad.len) != 1)

@@ -201,6 +201,11 @@ const lh_mechanism *lh_mechanism_table(size_t *ret_count)
     return mechanism_rows;
 }
 
+bool lh_mechanism_in_parts(const lh_mechanism *row, unsigned use)
+{
+    return row->multipart && !(row->param == LH_PARAM_GCM && use == LH_USE_DECRYPT);
+}
+
 size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, size_t input_len)
 {
     if ((row->uses & use) == 0)

@@ -36,10 +36,16 @@ const lh_key_row *lh_key_row_by_name(const char *name);
 /* What a mechanism can be used for: bits. */
 enum { LH_USE_SIGN = 1, LH_USE_VERIFY = 2, LH_USE_ENCRYPT = 4, LH_USE_DECRYPT = 8, LH_USE_DIGEST = 16 };
 
+#define LH_GCM_IV_MAX 128u /* bytes that OpenSSL takes */
+/* Bytes of data, a GCM ciphertext's tag included, that an operation takes which is not fed in parts: as much
+ * as one message carries (LH_WIRE_DATA_MAX). */
+#define LH_MECHANISM_WHOLE_MAX 122880u
+
 enum lh_param {
     LH_PARAM_NONE, /* must be empty */
     LH_PARAM_IV16, /* 16 bytes */
-    LH_PARAM_GCM, /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..128 bytes) ‖ blob aad ‖ u32 tag bits */
+    LH_PARAM_GCM, /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..LH_GCM_IV_MAX bytes) ‖ blob aad ‖ u32
+                     tag bits */
     LH_PARAM_CTR, /* CK_AES_CTR_PARAMS: u32 counter bits ‖ 16 bytes */
 };
 
@@ -54,7 +60,7 @@ typedef struct {
     const char *digest; /* OpenSSL's name of the hash, or NULL */
     const char *cipher; /* OpenSSL's name of the cipher, or NULL */
     bool padding;       /* the cipher pads its last block (PKCS#7) */
-    bool multipart;     /* may be fed in parts */
+    bool multipart;     /* may be fed in parts; see lh_mechanism_in_parts */
     unsigned min_key;   /* as CK_MECHANISM_INFO gives them */
     unsigned max_key;
     size_t max_output; /* signature or digest length in bytes; for ciphers what a result may exceed its input
@@ -66,6 +72,9 @@ const lh_mechanism *lh_mechanism_by_type(unsigned long type);
 const lh_mechanism *lh_mechanism_by_name(const char *name);
 /* Every row; ret_count is set. */
 const lh_mechanism *lh_mechanism_table(size_t *ret_count);
+/* Whether one use (a single LH_USE_ bit) of the row may be fed in parts: not where all the data would have to
+ * be held until the end, as by GCM's decryption. */
+bool lh_mechanism_in_parts(const lh_mechanism *row, unsigned use);
 /* The most bytes that one use (a single LH_USE_ bit) of the row gives for input_len bytes in all, whatever
  * its parameter: what a PKCS#11 length query is answered with. 0 for LH_USE_VERIFY. Saturates at SIZE_MAX. */
 size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, size_t input_len);

@@ -3,6 +3,10 @@
 
 #include "p11/mechanism.h"
 
+_Static_assert(LH_WIRE_DATA_MAX == LH_MECHANISM_WHOLE_MAX, "what is not fed in parts fits one message");
+_Static_assert(
+    LH_WIRE_OUTPUT_MAX >= LH_WIRE_DATA_MAX + 32, "the output of data fits one message, a held block too");
+
 #define FIELD(type, member, k, limit)                                                                        \
     {                                                                                                        \
 #member, LH_FIELD_##k, offsetof(type, member), (limit)                                               \

@@ -273,8 +273,39 @@ static void gcm_held_back_limit(void **state)
     memset(lh_buf_extend(&big, LH_OP_BUFFER_MAX + 1), 0, LH_OP_BUFFER_MAX + 1);
     LH_AUTO(lh_buf_free) lh_buf out = LH_BUF_INIT(1024);
     assert_ok(lh_op_update(op, LH_BYTES(big.data, LH_OP_BUFFER_MAX), &out));
-    assert_err(lh_op_update(op, LH_BYTES(big.data, 1), &out), LH_E_LIMIT);
+    assert_refused(lh_op_update(op, LH_BYTES(big.data, 1), &out), LH_E_INVALID, "data-length");
     assert_err(lh_op_finish(op, LH_BYTES_NONE, &out), LH_E_STATE);
+}
+
+/* As much is encrypted as can be decrypted, and not a byte more. */
+static void gcm_encrypts_what_it_decrypts(void **state)
+{
+    (void)state;
+    LH_AUTO(lh_key_freep) lh_key *key = new_key(LH_KEY_AES256, aes_hex);
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_OP_BUFFER_MAX);
+    memset(lh_buf_extend(&text, LH_OP_BUFFER_MAX), 7, LH_OP_BUFFER_MAX);
+    for (size_t tag = 12; tag <= 16; tag++) {
+        LH_AUTO(lh_buf_free) lh_buf params = LH_BUF_INIT(1024);
+        LH_AUTO(lh_buf_free) lh_buf sealed = LH_BUF_INIT(LH_OP_BUFFER_MAX);
+        LH_AUTO(lh_buf_free) lh_buf opened = LH_BUF_INIT(LH_OP_BUFFER_MAX);
+        lh_op_request request = {.key = key, .row = row("aes-gcm"), .use = LH_USE_ENCRYPT};
+        request.params = gcm_params(&params, LH_BYTES_STR("twelve bytes"), LH_BYTES_NONE, tag * 8);
+        request.data = LH_BYTES(text.data, LH_OP_BUFFER_MAX - tag + 1);
+        assert_refused(lh_op_once(crypto, &request, &sealed), LH_E_INVALID, "data-length");
+        LH_AUTO(lh_op_freep) lh_op *op = NULL;
+        assert_ok(lh_op_begin(crypto, key, request.row, LH_USE_ENCRYPT, request.params, &op));
+        assert_ok(lh_op_update(op, LH_BYTES(text.data, request.data.len - 1), &opened));
+        assert_refused(lh_op_update(op, LH_BYTES(text.data, 1), &opened), LH_E_INVALID, "data-length");
+        lh_buf_clear(&opened);
+        request.data.len--;
+        assert_ok(lh_op_once(crypto, &request, &sealed));
+        assert_int_equal(sealed.len, LH_OP_BUFFER_MAX);
+        request.use = LH_USE_DECRYPT;
+        request.data = lh_buf_bytes(&sealed);
+        assert_ok(lh_op_once(crypto, &request, &opened));
+        assert_int_equal(opened.len, LH_OP_BUFFER_MAX - tag);
+        assert_memory_equal(opened.data, text.data, opened.len);
+    }
 }
 
 static void assert_param_refused(const lh_key *key, const char *name, lh_bytes params)
@@ -314,7 +345,8 @@ static void params_refused(void **state)
         assert_param_refused(
             aes, "aes-gcm", gcm_params(&params, LH_BYTES(zeros, 12), LH_BYTES_NONE, tags[i]));
     assert_param_refused(aes, "aes-gcm", gcm_params(&params, LH_BYTES_NONE, LH_BYTES_NONE, 128));
-    assert_param_refused(aes, "aes-gcm", gcm_params(&params, LH_BYTES(zeros, 129), LH_BYTES_NONE, 128));
+    assert_param_refused(
+        aes, "aes-gcm", gcm_params(&params, LH_BYTES(zeros, LH_GCM_IV_MAX + 1), LH_BYTES_NONE, 128));
     lh_bytes good = gcm_params(&params, LH_BYTES(zeros, 12), LH_BYTES(zeros, 3), 128);
     for (size_t len = 0; len < good.len; len++)
         assert_param_refused(aes, "aes-gcm", LH_BYTES(good.data, len));
@@ -567,6 +599,7 @@ int main(void)
         cmocka_unit_test(gcm),
         cmocka_unit_test(gcm_tampered),
         cmocka_unit_test(gcm_held_back_limit),
+        cmocka_unit_test(gcm_encrypts_what_it_decrypts),
         cmocka_unit_test(params_refused),
         cmocka_unit_test(digests),
         cmocka_unit_test(hmac),

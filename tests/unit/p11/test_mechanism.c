@@ -114,6 +114,27 @@ static void output_lengths(void **state)
             cases[i].want);
 }
 
+static void in_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        unsigned use;
+        bool want;
+    } cases[] = {
+        {"ecdsa", LH_USE_SIGN, false},
+        {"eddsa", LH_USE_VERIFY, false},
+        {"ecdsa-sha256", LH_USE_SIGN, true},
+        {"sha256", LH_USE_DIGEST, true},
+        {"aes-cbc-pad", LH_USE_DECRYPT, true},
+        {"aes-gcm", LH_USE_ENCRYPT, true},
+        {"aes-gcm", LH_USE_DECRYPT, false},
+    };
+    for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++)
+        assert_int_equal(
+            lh_mechanism_in_parts(lh_mechanism_by_name(cases[i].name), cases[i].use), cases[i].want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +142,7 @@ int main(void)
         cmocka_unit_test(numbers),
         cmocka_unit_test(key_rows),
         cmocka_unit_test(output_lengths),
+        cmocka_unit_test(in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -225,6 +225,40 @@ static void long_data_is_streamed(void **state)
     free(out);
 }
 
+/* Nothing is asked of the daemon for more than could be decrypted. */
+static void gcm_encryption_has_a_limit(void **state)
+{
+    (void)state;
+    CK_BYTE iv[LH_GCM_IV_MAX + 1] = {0};
+    CK_BYTE *data = calloc(2, LH_WIRE_DATA_MAX);
+    CK_BYTE *out = data + LH_WIRE_DATA_MAX;
+    for (CK_ULONG tag = 12; tag <= 16; tag += 4) {
+        CK_GCM_PARAMS gcm = {iv, 12, 96, NULL, 0, tag * 8};
+        CK_MECHANISM m = {CKM_AES_GCM, &gcm, sizeof(gcm)};
+        CK_ULONG most = LH_WIRE_DATA_MAX - tag;
+        CK_ULONG len = LH_WIRE_DATA_MAX;
+        unsigned before = trips();
+        assert_int_equal(C_EncryptInit(session, &m, FAKE_AES), CKR_OK);
+        assert_int_equal(C_Encrypt(session, data, most + 1, out, &len), CKR_DATA_LEN_RANGE);
+        assert_int_equal(C_Encrypt(session, data, 1, out, &len), CKR_OPERATION_NOT_INITIALIZED);
+        assert_int_equal(trips(), before);
+        assert_int_equal(C_EncryptInit(session, &m, FAKE_AES), CKR_OK);
+        len = LH_WIRE_DATA_MAX;
+        assert_int_equal(C_EncryptUpdate(session, data, most, out, &len), CKR_OK);
+        before = daemon_.control->calls[LH_CALL_OP_UPDATE];
+        len = 1;
+        assert_int_equal(C_EncryptUpdate(session, data, 1, out, &len), CKR_DATA_LEN_RANGE);
+        assert_int_equal(daemon_.control->calls[LH_CALL_OP_UPDATE], before);
+        assert_int_equal(C_EncryptFinal(session, out, &len), CKR_OPERATION_NOT_INITIALIZED);
+    }
+    CK_GCM_PARAMS gcm = {iv, LH_GCM_IV_MAX, 96, NULL, 0, 128};
+    CK_MECHANISM m = {CKM_AES_GCM, &gcm, sizeof(gcm)};
+    assert_int_equal(C_DecryptInit(session, &m, FAKE_AES), CKR_OK);
+    gcm.ulIvLen++;
+    assert_int_equal(C_EncryptInit(session, &m, FAKE_AES), CKR_MECHANISM_PARAM_INVALID);
+    free(data);
+}
+
 static void gcm_decryption_is_held_back(void **state)
 {
     (void)state;
@@ -340,7 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {T(sign_is_one_round_trip), T(verify_tells_right_from_wrong),
         T(init_refuses_what_cannot_work), T(allowed_mechanisms_are_read_again),
         T(ciphers_keep_what_finds_no_room), T(long_data_is_streamed), T(gcm_decryption_is_held_back),
-        T(errors_are_translated), T(an_ended_lease_stays_ended), T(hostile_arguments),
-        T(random_of_any_length)};
+        T(gcm_encryption_has_a_limit), T(errors_are_translated), T(an_ended_lease_stays_ended),
+        T(hostile_arguments), T(random_of_any_length)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
