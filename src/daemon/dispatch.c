@@ -168,7 +168,7 @@ static void operate(lh_connection *c, unsigned use)
         .params = r->params,
         .data = r->data,
         .signature = r->signature};
-    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_DATA_MAX);
+    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_OUTPUT_MAX);
     err = lh_op_once(lh_vault_crypto(lh_server_vault(c->server)), &op, &output);
     lh_grip_release(&grip);
     reply_output(c, err, &output);
@@ -248,6 +248,8 @@ static void op_begin(lh_connection *c)
     const lh_op_begin_request *r = &c->request.body.op_begin;
     const lh_mechanism *row = NULL;
     lh_err err = find_mechanism(r->mechanism, r->use, &row);
+    if (lh_ok(err) && !lh_mechanism_in_parts(row, r->use))
+        err = LH_REFUSE(LH_E_INVALID, "mechanism-use", "mechanism %s takes that in one part only", row->name);
     if (!lh_ok(err)) {
         reply_error(c, err, lh_err_last());
         return;
@@ -271,7 +273,7 @@ static void op_update(lh_connection *c)
     operation *o = find_operation(c, r->operation);
     if (!o)
         return;
-    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_DATA_MAX);
+    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_OUTPUT_MAX);
     lh_err err = lh_grip_check(&o->grip);
     if (lh_ok(err))
         err = lh_op_update(o->op, r->data, &output);
@@ -290,7 +292,7 @@ static void op_finish(lh_connection *c)
     operation *o = find_operation(c, r->operation);
     if (!o)
         return;
-    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_DATA_MAX);
+    LH_AUTO(lh_buf_free) lh_buf output = LH_BUF_INIT(LH_WIRE_OUTPUT_MAX);
     lh_err err = lh_grip_check(&o->grip);
     if (lh_ok(err) && r->data.len > 0)
         err = lh_op_update(o->op, r->data, &output);

@@ -7,6 +7,7 @@
  * by its handle, or by "ROLE", which is searched for. Exit status: 0 where every operation was ok, 1 where
  * one was not. */
 #include "base/macro.h"
+#include "p11/mechanism.h"
 #include "wire/calls.h"
 
 #include <errno.h>
@@ -492,6 +493,65 @@ static void attack_hello(char **args)
     find(fd, "");
 }
 
+static bool begin(int fd, const char *title, uint8_t use, uint64_t handle, uint64_t mechanism, uint64_t *ret)
+{
+    LH_AUTO(lh_buf_free) lh_buf params = LH_BUF_INIT(64);
+    if (mechanism == CKM_AES_GCM) {
+        static const uint8_t iv[12] = {1};
+        lh_put_blob(&params, LH_BYTES(iv, sizeof iv));
+        lh_put_blob(&params, LH_BYTES_NONE);
+        lh_put_u32(&params, 128);
+    }
+    const lh_op_begin_request request = {use, handle, mechanism, lh_buf_bytes(&params)};
+    lh_op_begin_reply reply;
+    (void)printf("%s\n", title);
+    if (!call(fd, LH_CALL_OP_BEGIN, &request, &reply))
+        return false;
+    told("op_begin", "ok", "");
+    *ret = reply.operation;
+    return true;
+}
+
+static void update(int fd, uint64_t operation, size_t len)
+{
+    static const uint8_t zeros[LH_WIRE_DATA_MAX];
+    const lh_op_update_request request = {operation, LH_BYTES(zeros, len)};
+    lh_output_reply reply;
+    if (call(fd, LH_CALL_OP_UPDATE, &request, &reply))
+        told("op_update", reply.output.len == len ? "ok" : "of another length", "");
+}
+
+static void finish(int fd, uint64_t operation)
+{
+    const lh_op_finish_request request = {.operation = operation};
+    lh_output_reply reply;
+    if (call(fd, LH_CALL_OP_FINISH, &request, &reply))
+        told("op_finish", "ok", "");
+}
+
+/* parts AES-KEY EC-KEY: operations in parts that would have the daemon hold data, or that give a ciphertext
+ * which nobody could decrypt */
+static void attack_parts(char **args)
+{
+    int fd = open_server();
+    uint64_t aes = handle_of(fd, args[0]);
+    uint64_t ec = handle_of(fd, args[1]);
+    uint64_t operation = 0;
+    if (begin(fd, "aes-gcm decrypt in parts", LH_USE_DECRYPT, aes, CKM_AES_GCM, &operation))
+        update(fd, operation, 1);
+    begin(fd, "ecdsa sign in parts", LH_USE_SIGN, ec, CKM_ECDSA, &operation);
+    static const char *const titles[] = {
+        "aes-gcm encrypt in parts, to the limit", "aes-gcm encrypt in parts, over the limit"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(titles); i++) {
+        if (!begin(fd, titles[i], LH_USE_ENCRYPT, aes, CKM_AES_GCM, &operation))
+            continue;
+        update(fd, operation, LH_WIRE_DATA_MAX - 16);
+        if (i == 1)
+            update(fd, operation, 1);
+        finish(fd, operation);
+    }
+}
+
 static const struct {
     const char *name;
     int arguments;
@@ -511,6 +571,7 @@ static const struct {
     {"traced", 1, attack_traced},
     {"mixed", 2, attack_mixed},
     {"hello", 0, attack_hello},
+    {"parts", 2, attack_parts},
 };
 
 int main(int argc, char **argv)
