@@ -53,6 +53,7 @@ typedef struct {
     lh_connection *connection;
     job_fn work; /* on a thread of the pool; sets request.result */
     job_fn done; /* on the loop, while the connection is open */
+    enum lh_work kind;
 } job;
 
 static void finish(void *arg)
@@ -73,6 +74,7 @@ static void run(void *arg)
     j->work(c);
     if (!lh_ok(c->request.result))
         c->request.detail = *lh_err_last();
+    lh_server_done(c->server, c->options.uid, j->kind);
     lh_loop_post(c->loop, finish, j);
 }
 
@@ -83,9 +85,10 @@ static void suspend(lh_connection *c, job_fn work, job_fn done)
         reply_error(c, LH_RAISE(LH_E_NOMEM, 0), lh_err_last());
         return;
     }
-    *j = (job){lh_connection_ref(c), work, done};
+    *j = (job){
+        lh_connection_ref(c), work, done, c->options.kind == LH_KIND_ADMIN ? LH_WORK_ADMIN : LH_WORK_LEASES};
     c->request.busy = true;
-    lh_err err = lh_pool_submit(lh_server_pool(c->server), run, j);
+    lh_err err = lh_server_submit(c->server, c->options.uid, j->kind, run, j);
     if (lh_ok(err))
         return;
     c->request.busy = false;

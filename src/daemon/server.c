@@ -8,21 +8,43 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#define POOL_THREADS 8
-#define POOL_QUEUE 4096
+#define POOL_QUEUE LH_LIMIT_CONNECTIONS /* a connection has one request under way */
 #define LOOPS_MAX 256
 #define GROUPS_MAX 256
 
+/* Threads of each kind of work, and how many of them one user's work may keep busy. */
+static const struct {
+    size_t threads;
+    unsigned per_user;
+} works[LH_WORK_COUNT] = {
+    [LH_WORK_LEASES] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 4},
+    [LH_WORK_ADMIN] = {4, 2},
+};
+
+typedef struct waiting {
+    struct waiting *next;
+    lh_pool_fn fn;
+    void *arg;
+} waiting;
+
+typedef struct {
+    unsigned running;
+    waiting *first; /* in order */
+    waiting **last;
+} queue;
+
+/* What one user holds. */
 typedef struct charge {
     struct charge *next;
     uid_t uid;
     unsigned connections;
+    queue queues[LH_WORK_COUNT];
 } charge;
 
 struct lh_server {
     const lh_config *config;
     lh_vault *vault;
-    lh_pool *pool;
+    lh_pool *pools[LH_WORK_COUNT];
     lh_loop *loops[LOOPS_MAX];
     size_t loop_count;
     atomic_uint next_loop;
@@ -45,7 +67,8 @@ lh_err lh_server_new(const lh_config *config, lh_vault *vault, lh_server **ret)
         LH_TRY(lh_loop_new(&server->loops[i]));
         server->loop_count++;
     }
-    LH_TRY(lh_pool_new(POOL_THREADS, POOL_QUEUE, &server->pool));
+    for (size_t i = 0; i < LH_WORK_COUNT; i++)
+        LH_TRY(lh_pool_new(works[i].threads, POOL_QUEUE, &server->pools[i]));
     *ret = LH_TAKE(server);
     return LH_SUCCESS;
 }
@@ -54,7 +77,8 @@ void lh_server_free(lh_server *server)
 {
     if (!server)
         return;
-    lh_pool_free(server->pool);
+    for (size_t i = 0; i < LH_WORK_COUNT; i++)
+        lh_pool_free(server->pools[i]);
     for (size_t i = 0; i < server->loop_count; i++)
         lh_loop_free(server->loops[i]);
     for (charge *next, *c = server->charges; c; c = next) {
@@ -72,7 +96,7 @@ lh_vault *lh_server_vault(lh_server *server)
 
 lh_pool *lh_server_pool(lh_server *server)
 {
-    return server->pool;
+    return server->pools[LH_WORK_LEASES];
 }
 
 lh_loop *lh_server_next_loop(lh_server *server)
@@ -80,19 +104,27 @@ lh_loop *lh_server_next_loop(lh_server *server)
     return server->loops[atomic_fetch_add(&server->next_loop, 1) % server->loop_count];
 }
 
+static charge *find_charge(lh_server *server, uid_t uid)
+{
+    charge *c = server->charges;
+    while (c && c->uid != uid)
+        c = c->next;
+    return c;
+}
+
 static lh_err charge_locked(lh_server *server, uid_t uid)
 {
     if (server->connections >= LH_LIMIT_CONNECTIONS)
         return LH_REFUSE(
             LH_E_LIMIT, "connections", "the daemon serves %d connections already", LH_LIMIT_CONNECTIONS);
-    charge *c = server->charges;
-    while (c && c->uid != uid)
-        c = c->next;
+    charge *c = find_charge(server, uid);
     if (!c) {
         c = calloc(1, sizeof(*c));
         if (!c)
             return LH_RAISE(LH_E_NOMEM, 0);
-        *c = (charge){server->charges, uid, 0};
+        *c = (charge){.next = server->charges, .uid = uid};
+        for (size_t i = 0; i < LH_WORK_COUNT; i++)
+            c->queues[i].last = &c->queues[i].first;
         server->charges = c;
     }
     if (uid != 0 && c->connections >= LH_LIMIT_USER_CONNECTIONS)
@@ -126,6 +158,70 @@ void lh_server_discharge(lh_server *server, uid_t uid)
         break;
     }
     pthread_mutex_unlock(&server->mutex);
+}
+
+static lh_err submit_locked(lh_server *server, uid_t uid, enum lh_work work, waiting *w_taken)
+{
+    LH_AUTO(lh_freep) waiting *w = w_taken;
+    charge *c = find_charge(server, uid);
+    if (!c)
+        return LH_RAISE(LH_E_INTERNAL, uid);
+    queue *q = &c->queues[work];
+    if (q->running < works[work].per_user) {
+        LH_TRY(lh_pool_submit(server->pools[work], w->fn, w->arg));
+        q->running++;
+        return LH_SUCCESS;
+    }
+    *q->last = w;
+    q->last = &w->next;
+    w = NULL;
+    return LH_SUCCESS;
+}
+
+lh_err lh_server_submit(lh_server *server, uid_t uid, enum lh_work work, lh_pool_fn fn, void *arg)
+{
+    waiting *w = calloc(1, sizeof(*w));
+    if (!w)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    w->fn = fn;
+    w->arg = arg;
+    pthread_mutex_lock(&server->mutex);
+    lh_err err = submit_locked(server, uid, work, w);
+    pthread_mutex_unlock(&server->mutex);
+    return err;
+}
+
+/* The user's next piece of work goes to the pool, which has room for as many as there can be connections;
+ * where it takes nothing because the daemon ends, that piece is returned, for the caller to run. */
+static waiting *next_locked(lh_server *server, uid_t uid, enum lh_work work)
+{
+    charge *c = find_charge(server, uid);
+    if (!c)
+        return NULL;
+    queue *q = &c->queues[work];
+    q->running--;
+    waiting *w = q->first;
+    if (!w)
+        return NULL;
+    q->first = w->next;
+    if (!q->first)
+        q->last = &q->first;
+    q->running++;
+    if (!lh_ok(lh_pool_submit(server->pools[work], w->fn, w->arg)))
+        return w;
+    free(w);
+    return NULL;
+}
+
+void lh_server_done(lh_server *server, uid_t uid, enum lh_work work)
+{
+    pthread_mutex_lock(&server->mutex);
+    waiting *w = next_locked(server, uid, work);
+    pthread_mutex_unlock(&server->mutex);
+    if (!w)
+        return;
+    w->fn(w->arg);
+    free(w);
 }
 
 static bool in_group(gid_t group, const gid_t *groups, int count)

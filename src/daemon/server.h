@@ -18,6 +18,8 @@ void lh_server_free(lh_server *server);
 LH_DEFINE_FREEP(lh_server, lh_server_free)
 
 lh_vault *lh_server_vault(lh_server *server);
+#define LH_SERVER_LEASE_THREADS 16
+/* The pool in which leases are prepared, of so many threads. */
 lh_pool *lh_server_pool(lh_server *server);
 /* The loop for the next connection, in turn. */
 lh_loop *lh_server_next_loop(lh_server *server);
@@ -25,6 +27,19 @@ lh_loop *lh_server_next_loop(lh_server *server);
 /* Charge a user with a connection. LH_E_LIMIT (reason "connections" or "user-connections"). */
 LH_MUST lh_err lh_server_charge(lh_server *server, uid_t uid);
 void lh_server_discharge(lh_server *server, uid_t uid);
+
+enum lh_work {
+    LH_WORK_LEASES, /* attesting, issuing, searching */
+    LH_WORK_ADMIN,  /* admin calls, which never wait behind the former */
+    LH_WORK_COUNT
+};
+
+/* Have fn(arg) run on a thread that may wait. Of one user's work only a part of the threads is busy at a
+ * time; the rest waits its turn, so that a user whose processes do not answer keeps only that user waiting.
+ * The user must be charged with a connection until lh_server_done, which fn (or what it hands on to) calls
+ * when the work is over. LH_E_LIMIT, LH_E_NOMEM: fn is not run, and lh_server_done is not to be called. */
+LH_MUST lh_err lh_server_submit(lh_server *server, uid_t uid, enum lh_work work, lh_pool_fn fn, void *arg);
+void lh_server_done(lh_server *server, uid_t uid, enum lh_work work);
 
 /* root, the daemon's own user, and whom the configuration names. */
 bool lh_server_is_admin(lh_server *server, uid_t uid, gid_t gid);

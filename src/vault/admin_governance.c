@@ -372,6 +372,17 @@ static lh_err effect(lh_record_txn *txn, const lh_params *params, lh_outcome *ou
             (json_int_t)lh_chain_sequence(w->v->core->chain) + 1));
 }
 
+/* Whose vote a request was: a denial takes the place of the same officer's approval, so it need not be the
+ * last. */
+static const char *voter(const lh_proposal *p, const lh_vote_request *request)
+{
+    for (size_t i = 0; i < p->n_votes; i++)
+        if (p->votes[i].verb == request->verb &&
+            lh_bytes_equal(lh_buf_bytes(&p->votes[i].armor), request->armor))
+            return p->votes[i].officer;
+    return "unknown";
+}
+
 /* The vote, and with the last one that is needed the operation itself: one transaction. */
 static lh_err vote(lh_record_txn *txn, void *arg)
 {
@@ -381,8 +392,7 @@ static lh_err vote(lh_record_txn *txn, void *arg)
     const lh_proposal *p = w->proposal;
     LH_TRY(lh_event_append(core, txn, "proposal.vote",
         json_pack("{s:o, s:s, s:s, s:s}", "proposal", lh_event_hex(p->id, sizeof(p->id)), "operation",
-            p->operation->name, "officer", p->votes[p->n_votes - 1].officer, "verb",
-            lh_verb_name(w->request->verb))));
+            p->operation->name, "officer", voter(p, w->request), "verb", lh_verb_name(w->request->verb))));
     if (p->status != LH_PROPOSAL_OPEN || lh_proposal_approvals(p) < lh_proposal_needed(p))
         return LH_SUCCESS;
     lh_execution execution = {.now = w->request->now, .effect = effect, .arg = w};
@@ -481,9 +491,8 @@ static lh_err vote_reply(lh_vault *v, const voting *w, json_t *result_taken, jso
     LH_AUTO(lh_proposal_freep) lh_proposal *now = NULL;
     LH_TRY(lh_proposal_load(v->core->records, w->request->proposal, &now));
     const lh_proposal *voted = w->proposal;
-    *ret = json_pack("{s:s, s:o, s:i, s:s, s:O*}", "officer", voted->votes[voted->n_votes - 1].officer,
-        "approvals", votes_of(now), "needed", (int)lh_proposal_needed(now), "state", state_name(v, now),
-        "result", result);
+    *ret = json_pack("{s:s, s:o, s:i, s:s, s:O*}", "officer", voter(voted, w->request), "approvals",
+        votes_of(now), "needed", (int)lh_proposal_needed(now), "state", state_name(v, now), "result", result);
     return LH_SUCCESS;
 }
 

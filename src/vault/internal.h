@@ -222,6 +222,18 @@ void lh_vault_refusals_free(lh_vault *v);
 
 /* --- issue.c -------------------------------------------------------------------------------------------- */
 
+/* One attestation of a process, across the time in which no lock is held: issuing comes as far as the nonce,
+ * lets go of everything, and begins again when the process has answered. */
+typedef struct {
+    bool early;    /* renew although the lease is usable */
+    bool wanted;   /* set by issuing: the process is to be challenged with nonce */
+    bool answered; /* it has answered */
+    uint8_t nonce[32];
+    int64_t nonce_ms; /* boot time of the nonce's issue */
+    char role[LH_LIMIT_NAME + 1];
+    lh_identity identity; /* the reading before the nonce */
+} lh_attestation;
+
 typedef struct {
     lh_peer *peer;
     const char *role;
@@ -229,9 +241,11 @@ typedef struct {
     lh_lease *lease;         /* to renew; NULL to issue */
     unsigned use;
     const lh_mechanism *row;
+    lh_attestation *attestation;
 } lh_issue_request;
 
-/* Attest, decide, log, and issue or renew. ret_lease: one reference. Under core_lock (read). */
+/* Attest, decide, log, and issue or renew. Where the process has yet to be challenged: LH_E_STATE, and
+ * attestation->wanted is set. ret_lease: one reference. Under core_lock (read). */
 LH_MUST lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **ret_lease);
 LH_MUST lh_err lh_vault_reserve_uses(lh_vault *v, lh_lease *lease);
 /* The key of a lease or of a per: workload role. */

@@ -2,7 +2,7 @@
  *
  * In this order, and the first that fails refuses:
  *   1. who the process is (attest process), and whether policy could allow it at all;
- *   2. a nonce, answered over its own socket by the same process;
+ *   2. a nonce, answered over its own socket by the same process (prepare.c, with no lock held);
  *   3. a TPM quote over that nonce, the facts and the connection, verified against the reference values;
  *   4. the process read again: the same in everything, or refused;
  *   5. policy's decision on all of that;
@@ -197,17 +197,18 @@ static lh_err attest(attempt *a)
     const lh_reference *reference = a->rules->values ? lh_references_self(a->rules->values) : NULL;
     if (!reference)
         return decide(a, a->rules, false); /* refuses: there is nothing to appraise against */
-    const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
-    uint8_t nonce[32];
-    lh_random(nonce, sizeof(nonce));
-    a->nonce_ms = lh_clock_boot_ms();
-    lh_err err = peer->challenge(peer->challenge_arg, nonce);
-    if (err.code == LH_E_ATTESTATION) {
-        lh_err_detail d = *lh_err_last();
-        return refuse(a, d.reason, "", d.message, d.message);
+    lh_attestation *attestation = a->request->attestation;
+    if (!attestation->answered) {
+        lh_random(attestation->nonce, sizeof(attestation->nonce));
+        attestation->nonce_ms = lh_clock_boot_ms();
+        attestation->identity = a->identity;
+        snprintf(attestation->role, sizeof(attestation->role), "%s", a->request->role);
+        attestation->wanted = true;
+        return LH_REFUSE(LH_E_STATE, "challenge-wanted", "the process is to be challenged first");
     }
-    LH_TRY(err);
-    err = quote_and_appraise(a, reference, nonce);
+    const uint8_t *nonce = attestation->nonce;
+    a->nonce_ms = attestation->nonce_ms;
+    lh_err err = quote_and_appraise(a, reference, nonce);
     /* A PCR was extended between reading and quoting: once more, and that decides. */
     if (err.code == LH_E_ATTESTATION && strcmp(lh_err_last()->reason, "evidence-pcr-digest") == 0)
         err = quote_and_appraise(a, reference, nonce);
@@ -443,7 +444,11 @@ static lh_err issue(attempt *a, lh_lease **ret_lease)
     if (v->anchor_behind)
         return LH_REFUSE(LH_E_TPM, "anchor-behind",
             "the TPM could not record the last change of the configuration; nothing is issued until it has");
-    LH_TRY(lh_peer_identify(a->request->peer, &a->identity));
+    /* The second reading is compared with the one before the nonce. */
+    if (a->request->attestation->answered)
+        a->identity = a->request->attestation->identity;
+    else
+        LH_TRY(lh_peer_identify(a->request->peer, &a->identity));
     LH_TRY(lh_peer_facts_hash(v, &a->identity, a->facts_hash));
     LH_TRY(decide(a, a->rules, true));
     LH_TRY(attest(a));
@@ -459,7 +464,8 @@ static lh_err issue(attempt *a, lh_lease **ret_lease)
 static lh_err remember_failure(attempt *a, lh_err err)
 {
     bool remembered = err.code == LH_E_DENIED || err.code == LH_E_ATTESTATION; /* by refuse */
-    if (lh_ok(err) || remembered || err.code == LH_E_GONE)
+    bool waits = a->request->attestation->wanted && !a->request->attestation->answered;
+    if (lh_ok(err) || remembered || waits || err.code == LH_E_GONE)
         return err;
     lh_err_detail d = *lh_err_last();
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);

@@ -27,6 +27,7 @@ struct lh_holder {
     int32_t pid;
     uint64_t start_time;
     int pidfd;
+    unsigned unread; /* readings in a row that failed for want of time or of the attest process */
 };
 
 lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret)
@@ -83,7 +84,7 @@ lh_err lh_vault_hold_process(lh_vault *v, int32_t pid, uint64_t start_time, int 
     lh_holder *holder = calloc(1, sizeof(*holder));
     if (!holder)
         return LH_RAISE(LH_E_NOMEM, 0);
-    *holder = (lh_holder){v->holders, pid, start_time, fcntl(pidfd, F_DUPFD_CLOEXEC, 3)};
+    *holder = (lh_holder){v->holders, pid, start_time, fcntl(pidfd, F_DUPFD_CLOEXEC, 3), 0};
     if (holder->pidfd < 0) {
         free(holder);
         return LH_RAISE(LH_E_IO, errno);
@@ -320,18 +321,54 @@ static bool end_if_changed(lh_lease *lease, void *arg)
     return true;
 }
 
-static void recheck(lh_vault *v, const lh_holder *holder)
+static bool end_unread(lh_lease *lease, void *arg)
+{
+    const reading *r = arg;
+    const lh_lease_terms *t = lh_lease_terms_of(lease);
+    if (t->pid == r->holder->pid && t->start_time == r->holder->start_time)
+        lh_vault_lease_end(r->vault, lease, "unreadable");
+    return true;
+}
+
+/* A process that cannot be read is not known to be what its leases were issued to: they end. Where it was the
+ * reading that took too long or failed, the second time in a row. One that has exited ends them as such. */
+static void unread(lh_vault *v, const lh_holder *copy, lh_err err)
+{
+    if (err.code == LH_E_GONE)
+        return;
+    reading r = {copy, NULL, v};
+    bool passing = err.code == LH_E_TIMEOUT || err.code == LH_E_IO || err.code == LH_E_NOMEM;
+    pthread_mutex_lock(&v->mutex);
+    lh_holder *holder = v->holders;
+    while (holder && (holder->pid != copy->pid || holder->start_time != copy->start_time))
+        holder = holder->next;
+    if (holder && (!passing || ++holder->unread > 1))
+        lh_lease_table_each(v->leases, end_unread, &r);
+    pthread_mutex_unlock(&v->mutex);
+}
+
+static void was_read(lh_vault *v, const lh_holder *copy, const uint8_t facts[32])
+{
+    reading r = {copy, facts, v};
+    pthread_mutex_lock(&v->mutex);
+    for (lh_holder *h = v->holders; h; h = h->next)
+        if (h->pid == copy->pid && h->start_time == copy->start_time)
+            h->unread = 0;
+    lh_lease_table_each(v->leases, end_if_changed, &r);
+    pthread_mutex_unlock(&v->mutex);
+}
+
+static void recheck(lh_vault *v, const lh_holder *copy)
 {
     lh_identity identity;
     uint8_t facts[32];
-    /* One that has exited ends its leases anyhow; one that cannot be read now is read in the next round. */
-    if (!lh_ok(lh_identity_read(v->options.identity, holder->pid, holder->pidfd, &identity)) ||
-        !lh_ok(lh_peer_facts_hash(v, &identity, facts)))
-        return;
-    reading r = {holder, facts, v};
-    pthread_mutex_lock(&v->mutex);
-    lh_lease_table_each(v->leases, end_if_changed, &r);
-    pthread_mutex_unlock(&v->mutex);
+    lh_err err = lh_identity_read(v->options.identity, copy->pid, copy->pidfd, &identity);
+    if (lh_ok(err))
+        err = lh_peer_facts_hash(v, &identity, facts);
+    if (lh_ok(err))
+        was_read(v, copy, facts);
+    else
+        unread(v, copy, err);
 }
 
 void lh_vault_holders_recheck(lh_vault *v)
@@ -342,7 +379,7 @@ void lh_vault_holders_recheck(lh_vault *v)
         lh_holder *copy = malloc(sizeof(*copy));
         if (!copy)
             break;
-        *copy = (lh_holder){copies, h->pid, h->start_time, fcntl(h->pidfd, F_DUPFD_CLOEXEC, 3)};
+        *copy = (lh_holder){copies, h->pid, h->start_time, fcntl(h->pidfd, F_DUPFD_CLOEXEC, 3), 0};
         copies = copy;
     }
     pthread_mutex_unlock(&v->mutex);

@@ -45,7 +45,4 @@ const lh_slot *lh_slots_of_role(const lh_slot *slots, size_t count, const char *
 /* The error for a handle that names nothing (any more): LH_E_GONE "lease-ended". */
 LH_MUST lh_err lh_slots_gone(void);
 
-/* lh_peer_prepare with core_lock held. early: renew although the lease is usable. */
-LH_MUST lh_err lh_peer_prepare_locked(lh_peer *peer, const lh_peer_use *use, bool early);
-
 #endif

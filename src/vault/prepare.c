@@ -40,17 +40,18 @@ static lh_err drop_over(lh_vault *v, aim *a)
 {
     if (!a->lease)
         return LH_SUCCESS;
-    enum lh_lease_verdict verdict = lh_lease_use(a->lease, lh_clock_boot_ms(), false);
+    int64_t now = lh_clock_boot_ms();
+    enum lh_lease_verdict verdict = lh_lease_use(a->lease, now, false);
     const lh_lease_terms *t = lh_lease_terms_of(a->lease);
     bool spent = t->uses > 0 && lh_lease_used(a->lease) >= t->uses;
-    if (verdict == LH_LEASE_NEEDS_RENEWAL && spent) {
-        pthread_mutex_lock(&v->mutex);
-        lh_vault_lease_end(v, a->lease, "spent");
-        pthread_mutex_unlock(&v->mutex);
+    if (verdict == LH_LEASE_NEEDS_RENEWAL && spent)
         verdict = LH_LEASE_OVER;
-    }
     if (verdict != LH_LEASE_OVER)
         return LH_SUCCESS;
+    /* Before the keeper sees it; the first reason stays. */
+    pthread_mutex_lock(&v->mutex);
+    lh_vault_lease_end(v, a->lease, now >= t->not_after_boot_ms ? "max-life" : spent ? "spent" : "expired");
+    pthread_mutex_unlock(&v->mutex);
     if (a->per == LH_PER_LEASE)
         return lh_slots_gone();
     lh_lease_unref(a->lease);
@@ -83,29 +84,36 @@ static bool allowed(lh_peer *peer, const lh_peer_use *use)
     return yes;
 }
 
-static lh_err issue_locked(lh_peer *peer, const lh_peer_use *use, bool early, aim *a)
+static lh_err issue_locked(lh_peer *peer, const lh_peer_use *use, lh_attestation *attestation, aim *a)
 {
     lh_vault *v = peer->vault;
     LH_TRY(drop_over(v, a));
     LH_TRY(look_again(peer, use, a));
-    if (!early && is_usable(a) && allowed(peer, use)) {
+    if (!attestation->early && is_usable(a) && allowed(peer, use)) {
         if (lh_lease_next_block(a->lease) > 0 && lh_lease_used(a->lease) >= lh_lease_reserved(a->lease))
             return lh_vault_reserve_uses(v, a->lease);
         return LH_SUCCESS;
     }
-    const lh_issue_request request = {.peer = peer,
+    lh_issue_request request = {.peer = peer,
         .role = a->role,
         .lease_id = a->per == LH_PER_LEASE ? a->key_id : NULL,
         .lease = a->lease,
         .use = use->use,
-        .row = use->row};
+        .row = use->row,
+        .attestation = attestation};
     lh_lease *lease = NULL;
-    LH_TRY(lh_vault_issue(v, &request, &lease));
+    lh_err err = lh_vault_issue(v, &request, &lease);
+    if (err.code == LH_E_GONE && a->lease && a->per == LH_PER_WORKLOAD &&
+        strcmp(lh_lease_reason(a->lease), "max-life") == 0) {
+        /* Its life was over while it was renewed. The key is the workload's, not the lease's: a new one. */
+        request.lease = NULL;
+        err = lh_vault_issue(v, &request, &lease);
+    }
     lh_lease_unref(lease);
-    return LH_SUCCESS;
+    return err;
 }
 
-static lh_err prepare_key(lh_peer *peer, const lh_peer_use *use, bool early)
+static lh_err prepare_key(lh_peer *peer, const lh_peer_use *use, lh_attestation *attestation)
 {
     lh_vault *v = peer->vault;
     pthread_mutex_lock(&peer->mutex);
@@ -122,7 +130,7 @@ static lh_err prepare_key(lh_peer *peer, const lh_peer_use *use, bool early)
     LH_TRY(err);
     pthread_mutex_t *lock = &v->issue_locks[(uint32_t)peer->options.pid % ISSUE_LOCKS];
     pthread_mutex_lock(lock);
-    err = issue_locked(peer, use, early, &a);
+    err = issue_locked(peer, use, attestation, &a);
     /* Whatever was issued is found in the table: objects and slots follow from it. */
     if (lh_ok(err))
         err = lh_slots_refresh(peer);
@@ -141,37 +149,67 @@ static bool has_role(lh_peer *peer, const char *role)
 /* A role that the process had until now and has no more, because policy or the process has changed: that is a
  * refusal, with policy's reason and on the record, not a handle that nobody knows. Keys of per: lease have
  * died with their lease. */
-lh_err lh_peer_prepare_locked(lh_peer *peer, const lh_peer_use *use, bool early)
+static lh_err prepare_locked(lh_peer *peer, const lh_peer_use *use, lh_attestation *attestation)
 {
     LH_AUTO(aim_clear) aim before = {0};
     bool had = lh_ok(take_aim(peer, use->handle, &before)) && before.per == LH_PER_WORKLOAD;
-    lh_err err = prepare_key(peer, use, early);
+    lh_err err = prepare_key(peer, use, attestation);
     if (err.code != LH_E_GONE || !had || has_role(peer, before.role))
         return err;
-    const lh_issue_request request = {.peer = peer, .role = before.role, .use = use->use, .row = use->row};
+    const lh_issue_request request = {
+        .peer = peer, .role = before.role, .use = use->use, .row = use->row, .attestation = attestation};
     lh_lease *lease = NULL;
     LH_TRY(lh_vault_issue(peer->vault, &request, &lease));
     lh_lease_unref(lease); /* it has come back this very moment: searched for again, it is there */
     return lh_slots_gone();
 }
 
-lh_err lh_peer_prepare(lh_peer *peer, const lh_peer_use *use)
+static lh_err prepare_once(lh_peer *peer, const lh_peer_use *use, lh_attestation *attestation)
 {
     lh_vault *v = peer->vault;
     pthread_rwlock_rdlock(&v->core_lock);
     lh_err err = lh_vault_require_open(v);
     if (lh_ok(err))
-        err = lh_peer_prepare_locked(peer, use, false);
+        err = prepare_locked(peer, use, attestation);
     pthread_rwlock_unlock(&v->core_lock);
     return err;
 }
 
-void lh_peer_renew(lh_peer *peer, const lh_peer_use *use)
+/* Send the nonce and wait for its answer, with no lock held: a process that does not answer keeps nobody
+ * waiting but itself. A wrong answer, or none, is a refusal on the record. */
+static lh_err challenge(lh_peer *peer, lh_attestation *attestation)
 {
     lh_vault *v = peer->vault;
+    const lh_peer_options *options = &peer->options;
+    lh_err err = options->challenge(options->challenge_arg, attestation->nonce);
+    attestation->answered = lh_ok(err);
+    if (lh_ok(err) || err.code == LH_E_GONE)
+        return err;
+    lh_err_detail d = *lh_err_last();
+    const lh_refusal_facts facts = {
+        &attestation->identity, options->pid, options->uid, attestation->role, d.reason, "", d.message};
     pthread_rwlock_rdlock(&v->core_lock);
-    if (lh_ok(lh_vault_require_open(v)))
-        LH_IGNORE(
-            lh_peer_prepare_locked(peer, use, true)); /* a refusal is on record; the lease runs its time */
+    lh_vault_refuse(v, &facts);
     pthread_rwlock_unlock(&v->core_lock);
+    return LH_REFUSE(d.code, d.reason, "%s", d.message);
+}
+
+static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
+{
+    lh_attestation attestation = {.early = early};
+    lh_err err = prepare_once(peer, use, &attestation);
+    if (!attestation.wanted)
+        return err;
+    LH_TRY(challenge(peer, &attestation));
+    return prepare_once(peer, use, &attestation);
+}
+
+lh_err lh_peer_prepare(lh_peer *peer, const lh_peer_use *use)
+{
+    return prepare(peer, use, false);
+}
+
+void lh_peer_renew(lh_peer *peer, const lh_peer_use *use)
+{
+    LH_IGNORE(prepare(peer, use, true)); /* a refusal is on record; the lease runs its time */
 }

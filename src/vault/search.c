@@ -78,7 +78,9 @@ static bool wants_lease(const lh_object *object, const lh_lease *lease, lh_bytes
     return false;
 }
 
-static lh_err read_attributes(lh_peer *peer, const lh_attributes_request *request, lh_buf *out)
+/* What stands now. ret_lease_wanted: the lease must be issued first; nothing is appended then. */
+static lh_err read_attributes(
+    lh_peer *peer, const lh_attributes_request *request, bool *ret_lease_wanted, lh_buf *out)
 {
     LH_AUTO(lh_object_unrefp) lh_object *object = NULL;
     LH_AUTO(lh_lease_unrefp) lh_lease *lease = NULL;
@@ -89,13 +91,9 @@ static lh_err read_attributes(lh_peer *peer, const lh_attributes_request *reques
     if (lh_object_per_lease(object) && lease &&
         lh_lease_use(lease, lh_clock_boot_ms(), false) == LH_LEASE_OVER)
         return lh_slots_gone();
-    if (wants_lease(object, lease, request->types)) {
-        const lh_peer_use use = {.handle = request->handle};
-        LH_TRY(lh_peer_prepare_locked(peer, &use, false));
-        lh_object_unref(LH_TAKE(object));
-        lh_lease_unref(LH_TAKE(lease));
-        LH_TRY(look_up(peer, request->handle, &object, &lease));
-    }
+    *ret_lease_wanted = wants_lease(object, lease, request->types);
+    if (*ret_lease_wanted)
+        return LH_SUCCESS;
     if (request->types.len == 0) {
         lh_object_put_attributes(object, out);
         return lh_buf_status(out);
@@ -107,15 +105,28 @@ static lh_err read_attributes(lh_peer *peer, const lh_attributes_request *reques
     return lh_buf_status(out);
 }
 
-lh_err lh_peer_attributes(lh_peer *peer, const lh_attributes_request *request, lh_buf *ret_attributes)
+static lh_err read_locked(
+    lh_peer *peer, const lh_attributes_request *request, bool *ret_lease_wanted, lh_buf *out)
 {
     lh_vault *v = peer->vault;
-    if (request->types.len % 4 != 0 || request->types.len / 4 > LH_WIRE_TYPES_MAX)
-        return LH_RAISE(LH_E_PROTOCOL, request->types.len);
     pthread_rwlock_rdlock(&v->core_lock);
     lh_err err = lh_vault_require_open(v);
     if (lh_ok(err))
-        err = read_attributes(peer, request, ret_attributes);
+        err = read_attributes(peer, request, ret_lease_wanted, out);
     pthread_rwlock_unlock(&v->core_lock);
     return err;
+}
+
+lh_err lh_peer_attributes(lh_peer *peer, const lh_attributes_request *request, lh_buf *ret_attributes)
+{
+    if (request->types.len % 4 != 0 || request->types.len / 4 > LH_WIRE_TYPES_MAX)
+        return LH_RAISE(LH_E_PROTOCOL, request->types.len);
+    bool lease_wanted = false;
+    LH_TRY(read_locked(peer, request, &lease_wanted, ret_attributes));
+    if (!lease_wanted)
+        return LH_SUCCESS;
+    const lh_peer_use use = {.handle = request->handle};
+    LH_TRY(lh_peer_prepare(peer, &use));
+    LH_TRY(read_locked(peer, request, &lease_wanted, ret_attributes));
+    return lease_wanted ? lh_slots_gone() : LH_SUCCESS; /* it has ended already */
 }

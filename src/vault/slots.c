@@ -36,14 +36,24 @@ const lh_slot *lh_slots_of_role(const lh_slot *slots, size_t count, const char *
     return NULL;
 }
 
-/* The lease of this process and role that is not over; a reference, or NULL. */
+/* The lease of this process and role that is not over; a reference, or NULL. One that was issued to what the
+ * process was before (it called exec, or changed user) ends here, and so does one that is past its life. */
 static lh_lease *present_lease(lh_peer *peer, const char *role, const char *workload, enum lh_lease_per per)
 {
     lh_vault *v = peer->vault;
+    uint8_t facts[32];
+    pthread_mutex_lock(&peer->mutex);
+    uint64_t start_time = peer->start_time;
+    memcpy(facts, peer->facts_hash, sizeof(facts));
+    pthread_mutex_unlock(&peer->mutex);
     pthread_mutex_lock(&v->mutex);
-    lh_lease *lease = lh_lease_table_by_holder(v->leases, peer->options.pid, peer->start_time, role);
+    lh_lease *lease = lh_lease_table_by_holder(v->leases, peer->options.pid, start_time, role);
     if (lease) {
         const lh_lease_terms *t = lh_lease_terms_of(lease);
+        if (memcmp(t->facts_hash, facts, sizeof(facts)) != 0)
+            lh_vault_lease_end(v, lease, "changed");
+        else if (lh_clock_boot_ms() >= t->not_after_boot_ms)
+            lh_vault_lease_end(v, lease, "max-life");
         bool usable =
             lh_lease_state_of(lease) != LH_LEASE_ENDED && t->per == per && strcmp(t->workload, workload) == 0;
         lease = usable ? lh_lease_ref(lease) : NULL;

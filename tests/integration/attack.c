@@ -286,6 +286,19 @@ static void become(char **args, bool sign_before)
     die("exec");
 }
 
+/* exec-anew KEY PROGRAM: sign, become PROGRAM, which connects anew and signs with the same handle */
+static void attack_exec_anew(char **args)
+{
+    int fd = open_server();
+    uint64_t handle = handle_of(fd, args[0]);
+    if (handle == 0 || !sign(fd, handle))
+        return;
+    char handle_text[32];
+    (void)snprintf(handle_text, sizeof handle_text, "%" PRIu64, handle);
+    execl(args[1], args[1], server, "sign", handle_text, (char *)NULL);
+    die("exec");
+}
+
 static void attack_exec(char **args)
 {
     become(args, false);
@@ -562,6 +575,7 @@ static const struct {
     {"use-fd", 2, attack_use_fd},
     {"exec", 2, attack_exec},
     {"exec-live", 3, attack_exec_live},
+    {"exec-anew", 2, attack_exec_anew},
     {"child", 1, attack_child},
     {"pass", 2, attack_pass},
     {"receive-fd", 2, attack_receive_fd},

@@ -18,6 +18,7 @@
 
 #include <leasehold/leasehold.h>
 #include <stdbool.h>
+#include <time.h>
 
 static client clients[2];
 static client *now = &clients[0];
@@ -118,6 +119,16 @@ static void burn(int count)
     (void)printf("%d %s\n", done, client_name(rv));
 }
 
+/* Sign without a pause for so many seconds. */
+static void hammer(int seconds)
+{
+    int done = 0;
+    CK_RV rv = CKR_OK;
+    for (time_t end = time(NULL) + seconds; time(NULL) < end && (rv = sign_once()) == CKR_OK;)
+        done++;
+    (void)printf("%s %s\n", done > 0 ? "signed" : "none", client_name(rv));
+}
+
 static bool obey(const char *word, const char *argument)
 {
     if (strcmp(word, "find") == 0)
@@ -138,6 +149,8 @@ static bool obey(const char *word, const char *argument)
         remaining();
     else if (strcmp(word, "burn") == 0)
         burn(atoi(argument));
+    else if (strcmp(word, "hammer") == 0)
+        hammer(atoi(argument));
     else if (strcmp(word, "load") == 0)
         client_load(now = &clients[1], argument), (void)printf("loaded\n");
     else if (strcmp(word, "first") == 0)

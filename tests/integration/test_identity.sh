@@ -119,6 +119,19 @@ gets "sign: ok; sign: refused no-workload" "a program that another becomes in th
 leasehold log show >"$T/log"
 grep -q '"event":"lease.ended".*"reason":"changed"' "$T/log" || die "the lease did not end when its process became another"
 step "what it was leased before ended, long before its time"
+# A program that the attest process will not read, for its path is too long: not known to be what it was.
+deep=$T/deep
+for _ in 1 2 3 4 5; do deep=$deep/$(printf 'd%.0s' $(seq 250)); done
+mkdir -p "$deep"
+cp "$other" "$deep/other"
+chmod -R a+rX "$T/deep"
+attempt games "$attack" "$LEASEHOLD_SOCKET" exec-live long "$deep/other" 5
+gets "sign: ok; sign: refused path-too-long" "a program that another becomes and that cannot be read"
+leasehold log show >"$T/log"
+grep -q '"event":"lease.ended".*"reason":"unreadable"' "$T/log" || die "the lease did not end when its process could not be read"
+# The same process, become another program, on a connection of its own.
+attempt games "$attack" "$LEASEHOLD_SOCKET" exec-anew long "$other"
+gets "sign: ok; sign: refused lease-ended" "a program that another becomes, on a new connection, has nothing of its lease"
 quiet
 
 # --- lending the socket
@@ -139,6 +152,20 @@ gets "sign: closed" "a request while one waits"
 attempt games "$attack" "$LEASEHOLD_SOCKET" sign digest none
 gets "sign: refused challenge" "no answer to the nonce"
 explains challenge
+silent=()
+for _ in $(seq 40); do
+    background games "$T/silent" "$attack" "$LEASEHOLD_SOCKET" sign long none
+    silent+=("$LH_PID")
+done
+sleep 0.5
+expect_ok "while forty processes of one user keep silent, status is told at once" timeout 3 "$T/bin/leasehold" status
+expect_ok "and a hold is placed" timeout 3 "$T/bin/leasehold" hold add --role preloaded --officer alice --key "$T/keys/alice"
+attempt backup timeout 3 "$attack" "$LEASEHOLD_SOCKET" sign own
+gets "sign: ok" "and another user's workload gets its lease"
+kill -9 "${silent[@]}" 2>/dev/null || true
+wait "${silent[@]}" 2>/dev/null || true
+hold=$(leasehold hold list | sed -n 's/^\([0-9a-f]\{32\}\) .*/\1/p')
+lh_propose_and_approve hold.lift "$hold"
 quiet
 
 # --- changing user

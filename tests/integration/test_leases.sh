@@ -75,6 +75,7 @@ roles() {
     role orphan "ttl: 10m" nowhere
     role long "ttl: 10m"
     role leaving "ttl: 10m"
+    role brief "ttl: 1s, max_ttl: 2s"
 }
 # policy [ROLE]: without a grant of ROLE
 policy() {
@@ -88,13 +89,23 @@ roles:
 $(roles)
 grants:
 YAML
-    for name in work fresh counted many digest orphan long leaving; do
+    for name in work fresh counted many digest orphan long leaving brief; do
         [ "$name" = "${1:-}" ] || echo "  - { workload: spiffe://test.example/app, role: $name }"
     done
     echo "  - { workload: spiffe://test.example/app, role: night, hours: \"$closed\" }"
 }
 policy >"$T/policy.yaml"
 lh_policy "$T/policy.yaml"
+
+# --- the ends of lives are not seen by who signs on
+start busy
+answers busy "key [0-9]+ [0-9a-f]{32}" find brief
+answers busy "signed CKR_OK" hammer 7
+leases=$(entries '"event":"lease.issued".*"role":"brief"')
+[ "$leases" -ge 3 ] || die "$leases leases of at most 2 s in 7 s"
+[ "$(entries '"event":"lease.renewed".*"role":"brief"')" -le $((3 * leases)) ] || die "renewed past the end of its life"
+finish busy
+step "a process that signs without a pause goes through the ends of its leases' lives"
 
 # --- a key that outlives its leases
 start app

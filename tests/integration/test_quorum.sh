@@ -209,6 +209,12 @@ expect_ok "alice withdraws" leasehold withdraw "$id" --key "$keys/alice-too" --y
 refused 1 proposal-withdrawn leasehold approve "$id" --key "$keys/bob" --yes
 says_not "parent no" leasehold key list
 
+id=$(propose parent.create no --officer alice --key "$keys/alice")
+expect_ok "bob denies" leasehold deny "$id" --key "$keys/bob" --yes
+says "alice denied" leasehold deny "$id" --key "$keys/alice" --yes
+leasehold log show | grep '"event":"proposal.vote"' | tail -n 1 | grep -q '"officer":"alice".*"verb":"deny"' ||
+    die "a denial in place of an approval is logged under another officer"
+
 step "what changed meanwhile makes it stale"
 id=$(propose parent.create twice --officer alice --key "$keys/alice")
 other=$(propose parent.create twice --officer bob --key "$keys/bob")

@@ -446,10 +446,10 @@ static void pass(void *arg)
 static void shut_gate(gate *g)
 {
     *g = (gate){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < LH_SERVER_LEASE_THREADS; i++)
         assert_ok(lh_pool_submit(lh_server_pool(f.server), pass, g));
     pthread_mutex_lock(&g->mutex);
-    while (g->inside < 8)
+    while (g->inside < LH_SERVER_LEASE_THREADS)
         pthread_cond_wait(&g->changed, &g->mutex);
     pthread_mutex_unlock(&g->mutex);
 }

@@ -267,33 +267,64 @@ static void test_held_lease_stays_ended_after_crash(void **unused)
     lh_peer_unref(peer);
 }
 
-/* The lease ends while its process is asked for a renewal: what the renewal wrote does not bring it back. */
-static lh_err ends_lease(void *arg, const uint8_t nonce[32])
+/* The lease ends while its renewal is written: what the renewal wrote does not bring it back. */
+static lh_err ends_lease(lh_record_txn *txn, void *arg)
 {
-    (void)nonce;
-    lh_lease *lease = *(lh_lease **)arg;
-    if (!lease)
+    (void)txn;
+    lh_lease **lease = arg;
+    if (!*lease)
         return LH_SUCCESS;
     pthread_mutex_lock(&w.vault->mutex);
-    lh_vault_lease_end(w.vault, lease, "ended");
+    lh_vault_lease_end(w.vault, *lease, "ended");
     pthread_mutex_unlock(&w.vault->mutex);
-    (void)lh_vault_leases_sweep(w.vault);
-    assert_int_equal(wait_stored(lh_lease_terms_of(lease)->id, LH_LEASE_ENDED), LH_LEASE_ENDED);
+    *lease = NULL;
     return LH_SUCCESS;
+}
+
+/* It ends while its process is challenged: nothing is left to renew, and what follows is a lease of its own.
+ */
+static lh_err ends_before_answer(void *arg, const uint8_t nonce[32])
+{
+    (void)nonce;
+    return ends_lease(NULL, arg);
+}
+
+static void test_end_during_challenge(void **unused)
+{
+    (void)unused;
+    lh_lease *ends = NULL;
+    lh_peer *peer = peer_of(getpid(), ends_before_answer, &ends);
+    uint64_t handle = handle_of(peer, "short", CKO_PRIVATE_KEY);
+    assert_lh_ok(use_key(peer, handle, "eddsa", LH_USE_SIGN));
+    lh_lease *first = lease_of(getpid(), "short");
+    swtpm_sleep_ms(1100);
+    ends = first;
+    assert_lh_ok(use_key(peer, handle, "eddsa", LH_USE_SIGN));
+    assert_int_equal(count_events("lease.renewed"), 0);
+    assert_int_equal(count_events("lease.issued"), 2);
+    assert_int_equal(wait_stored(lh_lease_terms_of(first)->id, LH_LEASE_ENDED), LH_LEASE_ENDED);
+    lh_lease_unref(first);
+    lh_peer_unref(peer);
 }
 
 static void test_end_during_renewal(void **unused)
 {
     (void)unused;
-    lh_lease *lease = NULL;
-    lh_peer *peer = peer_of(getpid(), ends_lease, &lease);
+    lh_lease *ends = NULL;
+    lh_vault_keeper_stop(w.vault);
+    const lh_record_listener listener = {.before_commit = ends_lease, .arg = &ends};
+    assert_lh_ok(lh_records_add_listener(w.vault->core->records, &listener));
+    lh_peer *peer = peer_of(getpid(), answers, NULL);
     uint64_t handle = handle_of(peer, "short", CKO_PRIVATE_KEY);
     assert_lh_ok(use_key(peer, handle, "eddsa", LH_USE_SIGN));
-    lease = lease_of(getpid(), "short");
+    lh_lease *lease = lease_of(getpid(), "short");
     swtpm_sleep_ms(1100);
+    ends = lease;
     const lh_peer_use use = {handle, lh_mechanism_by_name("eddsa"), LH_USE_SIGN};
     assert_lh_refused(lh_peer_prepare(peer, &use), LH_E_GONE, "lease-ended");
     assert_int_equal(count_events("lease.renewed"), 1);
+    (void)lh_vault_leases_sweep(w.vault);
+    lh_records_remove_listener(w.vault->core->records, &ends);
     assert_int_equal(wait_stored(lh_lease_terms_of(lease)->id, LH_LEASE_ENDED), LH_LEASE_ENDED);
     lh_lease_unref(lease);
     lease = NULL;
@@ -566,6 +597,7 @@ int main(void)
         SERVED(test_hold),
         SERVED(test_held_lease_stays_ended_after_crash),
         SERVED(test_end_during_renewal),
+        SERVED(test_end_during_challenge),
         SERVED(test_renewal),
         SERVED(test_seal_and_unseal),
         SERVED(test_seal_ends_all),
