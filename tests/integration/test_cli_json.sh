@@ -156,7 +156,8 @@ for n in {1..110}; do
     [ $((n % 2)) = 0 ] || leasehold withdraw "$(json_get id <"$T/many.json")" --key "$T/keys/alice" --yes >/dev/null
 done
 json 0 proposals.54.state=open proposals
-json 0 proposals.60.state=withdrawn proposals --all
+json 0 proposals.54.state=open proposals --all
+leasehold proposals --all --json | grep >/dev/null '"state": "withdrawn"' || die "those that are not open are not told at all"
 
 # None was left out.
 while read -r command; do
