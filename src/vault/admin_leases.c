@@ -33,7 +33,9 @@ static json_t *of_lease(const lh_lease *lease)
 
 /* Leases in one answer, which must fit a message. */
 typedef struct {
+    lh_vault *vault;
     json_t *list;
+    bool all;
     size_t budget; /* bytes */
     bool more;
 } listing;
@@ -52,7 +54,7 @@ static bool fits(listing *l, const lh_lease_terms *t)
 static bool list_one(lh_lease *lease, void *arg)
 {
     listing *l = arg;
-    if (lh_lease_state_of(lease) != LH_LEASE_ENDED && fits(l, lh_lease_terms_of(lease)))
+    if ((l->all || lh_lease_state_of(lease) != LH_LEASE_ENDED) && fits(l, lh_lease_terms_of(lease)))
         json_array_append_new(l->list, of_lease(lease));
     return !l->more;
 }
@@ -63,7 +65,11 @@ static lh_err list_ended(const lh_record_id *id, lh_bytes plain, void *arg)
     listing *l = arg;
     lh_lease_record r;
     LH_TRY(lh_lease_decode(plain, &r));
-    if (r.state == LH_LEASE_ENDED && fits(l, &r.terms))
+    /* Of those in memory, ended ones too, it has been told. */
+    pthread_mutex_lock(&l->vault->mutex);
+    bool told = lh_lease_table_by_id(l->vault->leases, r.terms.id) != NULL;
+    pthread_mutex_unlock(&l->vault->mutex);
+    if (!told && r.state == LH_LEASE_ENDED && fits(l, &r.terms))
         json_array_append_new(l->list, line_of(&r.terms, r.state, r.reason, r.expires_boot_ms, r.reserved));
     return LH_SUCCESS;
 }
@@ -71,12 +77,12 @@ static lh_err list_ended(const lh_record_id *id, lh_bytes plain, void *arg)
 LH_ADMIN_HANDLER(lh_admin_leases)
 {
     (void)caller;
-    listing l = {json_array(), LIST_BYTES, false};
+    listing l = {v, json_array(), json_is_true(json_object_get(request, "all")), LIST_BYTES, false};
     pthread_mutex_lock(&v->mutex);
     lh_lease_table_each(v->leases, list_one, &l);
     pthread_mutex_unlock(&v->mutex);
     lh_err err = LH_SUCCESS;
-    if (json_is_true(json_object_get(request, "all")))
+    if (l.all)
         err = lh_record_each(v->core->records, LH_RECORD_LEASE, list_ended, &l);
     *ret_fields = json_pack("{s:o, s:b}", "leases", l.list, "more", l.more);
     return err;

@@ -105,6 +105,7 @@ leases=$(entries '"event":"lease.issued".*"role":"brief"')
 [ "$leases" -ge 3 ] || die "$leases leases of at most 2 s in 7 s"
 [ "$(entries '"event":"lease.renewed".*"role":"brief"')" -le $((3 * leases)) ] || die "renewed past the end of its life"
 finish busy
+wait_until 5 "its lease ends with it" no_leases
 step "a process that signs without a pause goes through the ends of its leases' lives"
 
 # --- a key that outlives its leases
