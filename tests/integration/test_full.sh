@@ -81,11 +81,17 @@ for round in 1 2; do
 done
 
 step "killed while full, started while full"
-fill
-until_full
-lh_daemon_kill9
-lh_daemon_start
-leasehold status >"$T/last-output" 2>&1 && die "open, though the opening cannot be logged"
+# Now and then starting makes the little room that the entry of the opening takes: then once more.
+for attempt in 1 2 3 4 5 6; do
+    rm -f "$T/state/fill"
+    fill
+    until_full
+    lh_daemon_kill9
+    lh_daemon_start
+    leasehold status >"$T/last-output" 2>&1 || break
+    leasehold log show --count 3 | grep '"event":"vault.opened"' >/dev/null || die "open, though the opening is not logged"
+    [ "$attempt" != 6 ] || die "open each time, though the opening cannot be logged"
+done
 grep -q "^state  *sealed (store-full)" "$T/last-output" || die "status does not say why"
 room
 opened() { leasehold status; }
