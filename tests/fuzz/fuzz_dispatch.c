@@ -5,6 +5,7 @@
 #include "daemon/connection.h"
 #include "proc/fd.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,11 @@ static bool take_reply(int fd, bool *ret_last)
 {
     static uint8_t bytes[LH_LIMIT_MESSAGE + 1];
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, WAIT_MS) != 1)
+    int ready = 0;
+    do
+        ready = poll(&p, 1, WAIT_MS);
+    while (ready < 0 && errno == EINTR); /* the fuzzer's own alarm */
+    if (ready != 1)
         abort(); /* neither answered nor closed */
     ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     if (n <= 0)
