@@ -21,6 +21,7 @@ static void flush_all(void)
 
 static void forget(void)
 {
+    lh_vault_keeper_stop(w.vault); /* it looks at them, too */
     lh_vault_refusals_free(w.vault);
     memset(w.vault->refusals, 0, sizeof(w.vault->refusals));
     w.vault->refusal_next = 0;
