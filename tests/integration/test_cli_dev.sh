@@ -24,7 +24,11 @@ cat >"$work/bin/leaseholdd" <<SH
 [ "\$1" = --dev ] && [ "\$2" = --config ] || exit 9
 folder=\$(dirname "\$3")
 [ -e "$work/broken" ] && { echo "the daemon says why"; exit 1; }
-cp -r "$work/replies" "\$folder/replies"
+# Told to stop, it leaves no child behind that still writes: the real one has none that does.
+trap 'wait; exit 143' TERM
+cp -r "$work/replies" "\$folder/replies" &
+wait
+trap - TERM
 exec "$build/tests/fake_daemon" "\$folder/vault.sock" "\$folder/replies"
 SH
 chmod +x "$work/bin/leaseholdd"
