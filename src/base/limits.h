@@ -42,5 +42,11 @@
 #define LH_LIMIT_PROPOSALS_KEPT 256    /* proposals kept, finished ones included */
 #define LH_LIMIT_PARENTS 1024          /* parent keys */
 #define LH_LIMIT_HOLDS 4096            /* holds that stand */
+#define LH_LIMIT_PARTITIONS 1024       /* standalone partitions that exist at once */
+#define LH_LIMIT_PARTITION_NAME 32     /* bytes in a standalone partition's name and label */
+#define LH_LIMIT_PARTITION_USERS 256   /* users that a partition is limited to */
+#define LH_LIMIT_CERTIFICATE 4096      /* bytes of DER in one certificate of a chain */
+#define LH_LIMIT_CERTIFICATES 8        /* certificates in one chain */
+#define LH_LIMIT_CHAINS 1024           /* certificate chains attached to leased keys */
 
 #endif

@@ -304,6 +304,8 @@ static lh_err make_record(execution_job *job, const lh_chain *chain, lh_crypto *
         LH_TRY(execution->effect(txn, &job->params, &config->outcome, execution->arg));
     if (job->params.operation->kind == LH_OPERATION_PARENT_CREATE)
         LH_TRY(lh_parent_create(c, txn, job->params.parent, &config->outcome));
+    if (job->params.operation->kind == LH_OPERATION_PARTITION_CREATE)
+        lh_random(config->outcome.made_id, sizeof config->outcome.made_id);
     LH_TRY(check_outcome(&job->params, &config->outcome));
     config->proposal->status = LH_PROPOSAL_EXECUTED;
     return LH_SUCCESS;

@@ -24,7 +24,7 @@ lh_err lh_config_record_encode(const lh_config_record *config, lh_buf *out)
     lh_put_u64(out, config->sequence);
     lh_put_u64(out, (uint64_t)config->at);
     lh_put_blob(out, lh_buf_bytes(&proposal));
-    lh_put_raw(out, config->outcome.parent_id, sizeof config->outcome.parent_id);
+    lh_put_raw(out, config->outcome.made_id, sizeof config->outcome.made_id);
     lh_put_raw(out, config->outcome.parent_commitment, sizeof config->outcome.parent_commitment);
     lh_selector_encode(&config->outcome.selector, out);
     return lh_buf_status(out);
@@ -40,7 +40,7 @@ lh_err lh_config_record_decode(lh_bytes encoding, lh_config_record *ret)
     config.sequence = lh_read_u64(&r);
     config.at = (int64_t)lh_read_u64(&r);
     lh_bytes proposal = lh_read_blob(&r, LH_LIMIT_RECORD);
-    lh_read_into(&r, config.outcome.parent_id, sizeof config.outcome.parent_id);
+    lh_read_into(&r, config.outcome.made_id, sizeof config.outcome.made_id);
     lh_read_into(&r, config.outcome.parent_commitment, sizeof config.outcome.parent_commitment);
     lh_selector_decode(&r, &config.outcome.selector);
     LH_TRY(lh_read_done(&r, "a configuration record"));

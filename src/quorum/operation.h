@@ -5,6 +5,8 @@
 
 #include "quorum/roster.h"
 
+#include <stdatomic.h>
+
 #define LH_GOVERNED_ID_SIZE 16 /* bytes of a proposal's, parent's, hold's or lease's id */
 
 enum lh_operation_kind {
@@ -17,6 +19,12 @@ enum lh_operation_kind {
     LH_OPERATION_HOLD_PLACE,
     LH_OPERATION_LEASE_REVOKE,
     LH_OPERATION_VAULT_SEAL,
+    LH_OPERATION_PARTITION_CREATE,
+    LH_OPERATION_PARTITION_DESTROY,
+    LH_OPERATION_PARTITION_INITIALIZE,
+    LH_OPERATION_PARTITION_PIN,
+    LH_OPERATION_CERTIFICATE_ATTACH,
+    LH_OPERATION_CERTIFICATE_REMOVE,
 };
 
 typedef struct lh_params lh_params;
@@ -25,6 +33,7 @@ typedef struct {
     enum lh_operation_kind kind;
     const char *name;    /* "policy.apply" */
     bool quorum;         /* the roster's threshold; otherwise one officer suffices (it narrows) */
+    bool internal;       /* the vault alone proposes it, for an application; officers vote */
     const char *object;  /* what it changes, for people: "policy" */
     const char *summary; /* what it does, a line */
     /* Fills what bytes say; NULL where the parameters are a document that only the vault can judge. */
@@ -45,6 +54,18 @@ typedef struct {
     uint8_t lease[LH_GOVERNED_ID_SIZE];
 } lh_selector;
 
+/* Certificates of a leased key, leaf first, each in DER. Immutable once made, counted from any thread. */
+typedef struct {
+    atomic_int references;
+    size_t count; /* 1 to LH_LIMIT_CERTIFICATES */
+    lh_buf der[LH_LIMIT_CERTIFICATES];
+} lh_certificate_chain;
+
+lh_certificate_chain *lh_certificate_chain_ref(lh_certificate_chain *chain);
+/* Takes NULL. */
+void lh_certificate_chain_unref(lh_certificate_chain *chain);
+LH_DEFINE_FREEP(lh_certificate_chain, lh_certificate_chain_unref)
+
 /* Parameters as read; which members count depends on the operation. */
 struct lh_params {
     const lh_operation *operation;
@@ -52,7 +73,15 @@ struct lh_params {
     char parent[LH_LIMIT_NAME + 1];    /* parent.create */
     lh_roster *roster;                 /* officers.change */
     uint8_t hold[LH_GOVERNED_ID_SIZE]; /* hold.lift */
-    lh_selector selector;              /* hold.place; of lease.revoke only the lease */
+    lh_selector selector; /* hold.place; of lease.revoke only the lease; of certificate.attach and
+                             .remove role and workload */
+    char partition[LH_LIMIT_PARTITION_NAME + 1]; /* partition.* */
+    bool so_quorum;                              /* partition.create: SO operations wait for a quorum */
+    uint32_t *users; /* partition.create: sorted, each once; NULL where there are none */
+    size_t n_users;
+    char label[LH_LIMIT_PARTITION_NAME + 1]; /* partition.initialize */
+    uint8_t verifier[32];                    /* partition.initialize, .pin: SHA-256 of the PIN's verifier */
+    lh_certificate_chain *chain;             /* certificate.attach */
 };
 
 /* bytes: any are safe to pass; borrowed for as long as *ret lives. JSON parameters are one object with
@@ -64,8 +93,16 @@ struct lh_params {
  *   hold.place      {"workload": ID, "role": NAME, "host": NAME, "lease": ID}, one of them or more
  *   lease.revoke    {"lease": ID}
  *   vault.seal, vault.unseal  {}
- * Errors: LH_E_INVALID with reason "params" (the message says what was expected), "params-escape", those of
- * lh_text_check_parameters, those of lh_roster_new; LH_E_LIMIT with reason "params-length". */
+ *   partition.create      {"name": NAME, "users": [UID, …], "so": "pin" or "quorum"}; NAME is 1 to 32 bytes
+ * of visible characters, no space at its ends; no users: every user of the socket; without "so" it is "pin"
+ *   partition.destroy     {"name": NAME}
+ *   partition.initialize  {"partition": NAME, "label": LABEL, "pin-verifier": SHA-256 in hex}
+ *   partition.pin         {"partition": NAME, "pin-verifier": SHA-256 in hex}
+ *   certificate.attach    {"role": NAME, "workload": ID, "chain": [CERTIFICATE, …]}: base64 of DER, leaf
+ * first, as one text or as a list of texts that are put together certificate.remove    {"role": NAME,
+ * "workload": ID} Errors: LH_E_INVALID with reason "params" (the message says what was expected),
+ * "params-escape", those of lh_text_check_parameters, those of lh_roster_new; "partition-name",
+ * "certificate-format", "certificate-order"; LH_E_LIMIT with reason "params-length". */
 LH_MUST lh_err lh_params_parse(lh_crypto *c, const lh_operation *operation, lh_bytes bytes, lh_params *ret);
 void lh_params_clear(lh_params *params);
 

@@ -2,139 +2,64 @@
 
 #include "codec/approval.h"
 #include "codec/sshsig.h"
-
-#include <jansson.h>
-
-static void free_json(json_t **json)
-{
-    json_decref(*json);
-}
-
-static lh_err expected(const char *what)
-{
-    return LH_REFUSE(LH_E_INVALID, "params", "the parameters are wrong: %s", what);
-}
-
-static lh_err parse_object(lh_bytes bytes, json_t **ret)
-{
-    json_error_t error;
-    /* An escape can write a name so that its reader does not recognise it; nothing here needs one. */
-    if (bytes.len > 0 && memchr(bytes.data, '\\', bytes.len))
-        return LH_REFUSE(LH_E_INVALID, "params-escape", "the parameters use an escape (a backslash)");
-    json_t *json = json_loadb((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, &error);
-    if (!json)
-        return LH_REFUSE(LH_E_INVALID, "params", "the parameters are not JSON: line %d, column %d: %s",
-            error.line, error.column, error.text);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return expected("one JSON object is expected");
-    }
-    *ret = json;
-    return LH_SUCCESS;
-}
-
-/* Refuse members that the operation does not have. names ends with NULL. */
-static lh_err check_members(json_t *object, const char *const *names)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-    {
-        size_t i = 0;
-        while (names[i] && strcmp(names[i], key) != 0)
-            i++;
-        if (!names[i])
-            return LH_REFUSE(LH_E_INVALID, "params", "the parameters have an unknown member \"%.64s\"", key);
-    }
-    return LH_SUCCESS;
-}
-
-/* A member's text into out (size bytes); *ret_found tells whether there is one. */
-static lh_err read_text(json_t *object, const char *key, char *out, size_t size, bool *ret_found)
-{
-    json_t *value = json_object_get(object, key);
-    *ret_found = value != NULL;
-    if (!value)
-        return LH_SUCCESS;
-    if (!json_is_string(value) || json_string_length(value) == 0)
-        return LH_REFUSE(LH_E_INVALID, "params", "the member \"%s\" is a text that is not empty", key);
-    LH_TRY(lh_text_check_value(key, LH_BYTES_STR(json_string_value(value)), size - 1));
-    memcpy(out, json_string_value(value), json_string_length(value) + 1);
-    return LH_SUCCESS;
-}
-
-static lh_err read_id(json_t *object, const char *key, uint8_t out[LH_GOVERNED_ID_SIZE], bool *ret_found)
-{
-    char hex[2 * LH_GOVERNED_ID_SIZE + 1] = "";
-    char again[2 * LH_GOVERNED_ID_SIZE + 1];
-    LH_TRY(read_text(object, key, hex, sizeof hex, ret_found));
-    if (!*ret_found)
-        return LH_SUCCESS;
-    uint8_t id[LH_GOVERNED_ID_SIZE];
-    if (strlen(hex) != 2 * sizeof id || !lh_ok(lh_unhex(hex, id, sizeof id)))
-        return LH_REFUSE(LH_E_INVALID, "params", "the member \"%s\" is an id of 32 hex digits", key);
-    lh_hex(id, sizeof id, again);
-    if (strcmp(hex, again) != 0)
-        return LH_REFUSE(LH_E_INVALID, "params", "the id in \"%s\" is in lower case", key);
-    memcpy(out, id, sizeof id);
-    return LH_SUCCESS;
-}
+#include "quorum/params_json.h"
 
 lh_err lh_params_read_nothing(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
     (void)c;
     (void)params;
-    LH_AUTO(free_json) json_t *object = NULL;
-    LH_TRY(parse_object(bytes, &object));
-    return check_members(object, (const char *const[]){NULL});
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
+    LH_TRY(lh_params_object(bytes, &object));
+    return lh_params_members(object, (const char *const[]){NULL});
 }
 
 lh_err lh_params_read_parent(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
     (void)c;
-    LH_AUTO(free_json) json_t *object = NULL;
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
     bool found = false;
-    LH_TRY(parse_object(bytes, &object));
-    LH_TRY(check_members(object, (const char *const[]){"name", NULL}));
-    LH_TRY(read_text(object, "name", params->parent, sizeof params->parent, &found));
-    return found ? lh_roster_check_name(params->parent) : expected("{\"name\": NAME} is expected");
+    LH_TRY(lh_params_object(bytes, &object));
+    LH_TRY(lh_params_members(object, (const char *const[]){"name", NULL}));
+    LH_TRY(lh_params_text(object, "name", params->parent, sizeof params->parent, &found));
+    return found ? lh_roster_check_name(params->parent) : lh_params_expected("{\"name\": NAME} is expected");
 }
 
 lh_err lh_params_read_hold(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
     (void)c;
-    LH_AUTO(free_json) json_t *object = NULL;
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
     bool found = false;
-    LH_TRY(parse_object(bytes, &object));
-    LH_TRY(check_members(object, (const char *const[]){"hold", NULL}));
-    LH_TRY(read_id(object, "hold", params->hold, &found));
-    return found ? LH_SUCCESS : expected("{\"hold\": ID} is expected");
+    LH_TRY(lh_params_object(bytes, &object));
+    LH_TRY(lh_params_members(object, (const char *const[]){"hold", NULL}));
+    LH_TRY(lh_params_id(object, "hold", params->hold, &found));
+    return found ? LH_SUCCESS : lh_params_expected("{\"hold\": ID} is expected");
 }
 
 lh_err lh_params_read_lease(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
     (void)c;
-    LH_AUTO(free_json) json_t *object = NULL;
-    LH_TRY(parse_object(bytes, &object));
-    LH_TRY(check_members(object, (const char *const[]){"lease", NULL}));
-    LH_TRY(read_id(object, "lease", params->selector.lease, &params->selector.has_lease));
-    return params->selector.has_lease ? LH_SUCCESS : expected("{\"lease\": ID} is expected");
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
+    LH_TRY(lh_params_object(bytes, &object));
+    LH_TRY(lh_params_members(object, (const char *const[]){"lease", NULL}));
+    LH_TRY(lh_params_id(object, "lease", params->selector.lease, &params->selector.has_lease));
+    return params->selector.has_lease ? LH_SUCCESS : lh_params_expected("{\"lease\": ID} is expected");
 }
 
 lh_err lh_params_read_selector(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
     (void)c;
-    LH_AUTO(free_json) json_t *object = NULL;
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
     lh_selector *s = &params->selector;
     bool found = false;
-    LH_TRY(parse_object(bytes, &object));
-    LH_TRY(check_members(object, (const char *const[]){"workload", "role", "host", "lease", NULL}));
-    LH_TRY(read_text(object, "workload", s->workload, sizeof s->workload, &found));
-    LH_TRY(read_text(object, "role", s->role, sizeof s->role, &found));
-    LH_TRY(read_text(object, "host", s->host, sizeof s->host, &found));
-    LH_TRY(read_id(object, "lease", s->lease, &s->has_lease));
-    return lh_selector_empty(s) ? expected("one or more of workload, role, host and lease are expected")
-                                : LH_SUCCESS;
+    LH_TRY(lh_params_object(bytes, &object));
+    LH_TRY(lh_params_members(object, (const char *const[]){"workload", "role", "host", "lease", NULL}));
+    LH_TRY(lh_params_text(object, "workload", s->workload, sizeof s->workload, &found));
+    LH_TRY(lh_params_text(object, "role", s->role, sizeof s->role, &found));
+    LH_TRY(lh_params_text(object, "host", s->host, sizeof s->host, &found));
+    LH_TRY(lh_params_id(object, "lease", s->lease, &s->has_lease));
+    return lh_selector_empty(s)
+               ? lh_params_expected("one or more of workload, role, host and lease are expected")
+               : LH_SUCCESS;
 }
 
 /* The entries of a roster, with the decoded keys that they borrow. */
@@ -155,7 +80,7 @@ static lh_err read_key(roster_reader *reader, const char *name, json_t *line)
 {
     lh_pubkey_line key;
     if (!json_is_string(line))
-        return expected("a key is a text, the line of a file that ends with .pub");
+        return lh_params_expected("a key is a text, the line of a file that ends with .pub");
     if (reader->n == LH_ARRAY_LEN(reader->entries))
         return LH_REFUSE(LH_E_INVALID, "roster-size", "too many keys");
     lh_buf *raw = &reader->keys[reader->n];
@@ -173,12 +98,12 @@ static lh_err read_officer(roster_reader *reader, json_t *officer)
     size_t index;
     json_t *line;
     if (!json_is_object(officer))
-        return expected("an officer is {\"name\": NAME, \"keys\": [LINE, …]}");
-    LH_TRY(check_members(officer, (const char *const[]){"name", "keys", NULL}));
+        return lh_params_expected("an officer is {\"name\": NAME, \"keys\": [LINE, …]}");
+    LH_TRY(lh_params_members(officer, (const char *const[]){"name", "keys", NULL}));
     const char *name = json_string_value(json_object_get(officer, "name"));
     json_t *keys = json_object_get(officer, "keys");
     if (!name || json_array_size(keys) == 0)
-        return expected("an officer has a name and one or more keys");
+        return lh_params_expected("an officer has a name and one or more keys");
     LH_TRY(lh_roster_check_name(name));
     for (size_t i = 0; i < reader->n; i++)
         if (strcmp(reader->entries[i].name, name) == 0)
@@ -192,18 +117,18 @@ static lh_err read_officer(roster_reader *reader, json_t *officer)
 
 lh_err lh_params_read_officers(lh_crypto *c, lh_bytes bytes, lh_params *params)
 {
-    LH_AUTO(free_json) json_t *object = NULL;
+    LH_AUTO(lh_params_free_json) json_t *object = NULL;
     LH_AUTO(free_roster_reader) roster_reader *reader = calloc(1, sizeof *reader);
     size_t index;
     json_t *officer;
     if (!reader)
         return LH_RAISE(LH_E_NOMEM, 0);
-    LH_TRY(parse_object(bytes, &object));
-    LH_TRY(check_members(object, (const char *const[]){"officers", "threshold", NULL}));
+    LH_TRY(lh_params_object(bytes, &object));
+    LH_TRY(lh_params_members(object, (const char *const[]){"officers", "threshold", NULL}));
     json_t *officers = json_object_get(object, "officers");
     json_t *threshold = json_object_get(object, "threshold");
     if (!json_is_array(officers) || !json_is_integer(threshold))
-        return expected("{\"officers\": […], \"threshold\": NUMBER} is expected");
+        return lh_params_expected("{\"officers\": […], \"threshold\": NUMBER} is expected");
     json_int_t m = json_integer_value(threshold);
     if (m < 2 || m > LH_LIMIT_OFFICERS)
         return LH_REFUSE(LH_E_INVALID, "roster-threshold", "the threshold is 2 to %d", LH_LIMIT_OFFICERS);
@@ -221,18 +146,20 @@ lh_err lh_params_parse(lh_crypto *c, const lh_operation *operation, lh_bytes byt
         return LH_REFUSE(
             LH_E_LIMIT, "params-length", "parameters of %zu bytes: at most %d", bytes.len, LH_LIMIT_DOCUMENT);
     if (bytes.len == 0)
-        return expected("there are none");
+        return lh_params_expected("there are none");
     LH_TRY(lh_text_check_parameters(bytes));
     if (operation->read)
         LH_TRY(operation->read(c, bytes, &params));
     *ret = params;
-    params.roster = NULL; /* handed on */
+    params = (lh_params){0}; /* handed on */
     return LH_SUCCESS;
 }
 
 void lh_params_clear(lh_params *params)
 {
     lh_roster_free(params->roster);
+    free(params->users);
+    lh_certificate_chain_unref(params->chain);
     *params = (lh_params){0};
 }
 

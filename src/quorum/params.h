@@ -12,6 +12,13 @@ LH_MUST lh_err lh_params_read_hold(lh_crypto *c, lh_bytes bytes, lh_params *para
 LH_MUST lh_err lh_params_read_selector(lh_crypto *c, lh_bytes bytes, lh_params *params);
 LH_MUST lh_err lh_params_read_lease(lh_crypto *c, lh_bytes bytes, lh_params *params);
 
+LH_MUST lh_err lh_params_read_partition(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_partition_name(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_initialize(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_pin(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_certificates(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_certified(lh_crypto *c, lh_bytes bytes, lh_params *params);
+
 /* A selector in records; a failure to read shows in r. */
 void lh_selector_encode(const lh_selector *selector, lh_buf *out);
 void lh_selector_decode(lh_reader *r, lh_selector *ret);

@@ -44,12 +44,11 @@ lh_err lh_parent_create(lh_crypto *c, lh_record_txn *txn, const char *name, lh_o
     LH_AUTO(lh_secret_freep) lh_secret *record = NULL;
     lh_record_id key;
     LH_TRY(lh_record_id_from_name(c, LH_RECORD_PARENT, name, &key));
-    lh_random(outcome->parent_id, sizeof outcome->parent_id);
-    LH_TRY(encode_head(name, outcome->parent_id, 1, &head));
+    lh_random(outcome->made_id, sizeof outcome->made_id);
+    LH_TRY(encode_head(name, outcome->made_id, 1, &head));
     LH_TRY(lh_secret_random(head.len + SALT_SIZE + LH_PARENT_SECRET_SIZE, &record));
     memcpy(lh_secret_data(record), head.data, head.len);
-    LH_TRY(
-        commit_to(c, outcome->parent_id, 1, lh_secret_data(record) + head.len, outcome->parent_commitment));
+    LH_TRY(commit_to(c, outcome->made_id, 1, lh_secret_data(record) + head.len, outcome->parent_commitment));
     return lh_txn_put(txn, LH_RECORD_PARENT, &key, lh_secret_bytes(record));
 }
 

@@ -1,6 +1,7 @@
 #include "quorum/state.h"
 
 #include "quorum/params.h"
+#include "quorum/state_internal.h"
 
 #include <stdio.h>
 
@@ -22,6 +23,8 @@ void lh_state_clear(lh_state *state)
     lh_buf_free(&state->references.bytes);
     free(state->parents);
     free(state->holds);
+    lh_state_partitions_clear(state);
+    lh_state_certificates_clear(state);
     *state = (lh_state){0};
 }
 
@@ -59,6 +62,8 @@ lh_err lh_state_copy(const lh_state *from, lh_state *ret)
     LH_TRY(copy_array(from->holds, from->n_holds, sizeof *from->holds, &holds));
     copy.holds = holds;
     copy.n_holds = from->n_holds;
+    LH_TRY(lh_state_partitions_copy(from, &copy));
+    LH_TRY(lh_state_certificates_copy(from, &copy));
     *ret = copy;
     copy = (lh_state){0};
     return LH_SUCCESS;
@@ -83,6 +88,8 @@ const lh_state_hold *lh_state_find_hold(const lh_state *state, const uint8_t id[
 uint64_t lh_state_object_version(const lh_state *state, const lh_params *params)
 {
     const lh_state_parent *parent = NULL;
+    const lh_state_partition *partition = NULL;
+    const lh_state_certificate *certificate = NULL;
     switch (params->operation->kind) {
     case LH_OPERATION_POLICY_APPLY: return state->policy.version;
     case LH_OPERATION_REFERENCE_SET: return state->references.version;
@@ -93,13 +100,23 @@ uint64_t lh_state_object_version(const lh_state *state, const lh_params *params)
     case LH_OPERATION_PARENT_CREATE:
         parent = lh_state_find_parent(state, params->parent);
         return parent ? parent->version : 0;
+    case LH_OPERATION_PARTITION_CREATE:
+    case LH_OPERATION_PARTITION_DESTROY:
+    case LH_OPERATION_PARTITION_INITIALIZE:
+    case LH_OPERATION_PARTITION_PIN:
+        partition = lh_state_find_partition(state, params->partition);
+        return partition ? partition->version : 0;
+    case LH_OPERATION_CERTIFICATE_ATTACH:
+    case LH_OPERATION_CERTIFICATE_REMOVE:
+        certificate = lh_state_find_certificate(state, params->selector.role, params->selector.workload);
+        return certificate ? certificate->version : 0;
     case LH_OPERATION_HOLD_PLACE:
     case LH_OPERATION_LEASE_REVOKE: break; /* make a hold of their own */
     }
     return 0;
 }
 
-static lh_err check_room(size_t n, size_t max, const char *what)
+lh_err lh_state_check_room(size_t n, size_t max, const char *what)
 {
     return n < max
                ? LH_SUCCESS
@@ -113,13 +130,13 @@ lh_err lh_state_check(const lh_state *state, const lh_params *params)
         if (lh_state_find_parent(state, params->parent))
             return LH_REFUSE(
                 LH_E_EXISTS, "parent-exists", "there is a parent key named %s already", params->parent);
-        return check_room(state->n_parents, LH_LIMIT_PARENTS, "parent keys");
+        return lh_state_check_room(state->n_parents, LH_LIMIT_PARENTS, "parent keys");
     case LH_OPERATION_HOLD_LIFT:
         if (!lh_state_find_hold(state, params->hold))
             return LH_REFUSE(LH_E_NOT_FOUND, "hold-unknown", "no such hold stands");
         return LH_SUCCESS;
     case LH_OPERATION_HOLD_PLACE:
-    case LH_OPERATION_LEASE_REVOKE: return check_room(state->n_holds, LH_LIMIT_HOLDS, "holds");
+    case LH_OPERATION_LEASE_REVOKE: return lh_state_check_room(state->n_holds, LH_LIMIT_HOLDS, "holds");
     case LH_OPERATION_VAULT_SEAL:
         if (state->sealed)
             return LH_REFUSE(LH_E_STATE, "vault-is-sealed", "an officer has sealed the vault already");
@@ -128,6 +145,12 @@ lh_err lh_state_check(const lh_state *state, const lh_params *params)
         if (!state->sealed)
             return LH_REFUSE(LH_E_STATE, "vault-is-not-sealed", "no officer has sealed the vault");
         return LH_SUCCESS;
+    case LH_OPERATION_PARTITION_CREATE:
+    case LH_OPERATION_PARTITION_DESTROY:
+    case LH_OPERATION_PARTITION_INITIALIZE:
+    case LH_OPERATION_PARTITION_PIN: return lh_state_partition_check(state, params);
+    case LH_OPERATION_CERTIFICATE_ATTACH:
+    case LH_OPERATION_CERTIFICATE_REMOVE: return lh_state_certificate_check(state, params);
     case LH_OPERATION_POLICY_APPLY:
     case LH_OPERATION_REFERENCE_SET:
     case LH_OPERATION_OFFICERS_CHANGE: break;
@@ -156,7 +179,7 @@ static lh_err add_parent(lh_state *state, const lh_change *change)
     state->n_parents++;
     parents[at] = (lh_state_parent){.version = 1};
     strcpy(parents[at].name, change->params->parent);
-    memcpy(parents[at].id, change->outcome->parent_id, sizeof parents[at].id);
+    memcpy(parents[at].id, change->outcome->made_id, sizeof parents[at].id);
     memcpy(parents[at].commitment, change->outcome->parent_commitment, sizeof parents[at].commitment);
     return LH_SUCCESS;
 }
@@ -210,6 +233,12 @@ lh_err lh_state_apply(lh_state *state, const lh_change *change)
     case LH_OPERATION_HOLD_LIFT: remove_hold(state, params->hold); return LH_SUCCESS;
     case LH_OPERATION_VAULT_SEAL: set_sealed(state, true); return LH_SUCCESS;
     case LH_OPERATION_VAULT_UNSEAL: set_sealed(state, false); return LH_SUCCESS;
+    case LH_OPERATION_PARTITION_CREATE:
+    case LH_OPERATION_PARTITION_DESTROY:
+    case LH_OPERATION_PARTITION_INITIALIZE:
+    case LH_OPERATION_PARTITION_PIN: return lh_state_partition_apply(state, change);
+    case LH_OPERATION_CERTIFICATE_ATTACH:
+    case LH_OPERATION_CERTIFICATE_REMOVE: return lh_state_certificate_apply(state, change);
     }
     return LH_FAIL(LH_E_INTERNAL, "an operation without an effect");
 }

@@ -25,6 +25,25 @@ typedef struct {
     char reason[LH_LIMIT_REASON + 1];
 } lh_state_hold;
 
+/* A standalone partition, from partition.create to partition.destroy. */
+typedef struct {
+    char name[LH_LIMIT_PARTITION_NAME + 1];
+    uint64_t number; /* 1, 2, 3 … in order of creation, never used again: its slot */
+    uint8_t id[LH_GOVERNED_ID_SIZE];
+    uint64_t version; /* no two partitions of a vault ever have the same */
+    bool so_quorum;   /* SO operations wait for a quorum */
+    uint32_t *users;  /* sorted; NULL: every user of the socket */
+    size_t n_users;
+} lh_state_partition;
+
+/* The certificates attached to the key of a role and workload. */
+typedef struct {
+    char role[LH_LIMIT_NAME + 1];
+    char workload[LH_LIMIT_SPIFFE_ID + 1];
+    uint64_t version;
+    lh_certificate_chain *chain;
+} lh_state_certificate;
+
 /* To be read only; lh_state_apply alone changes it. */
 typedef struct {
     bool development;
@@ -36,14 +55,21 @@ typedef struct {
     size_t n_parents;
     lh_state_hold *holds; /* in the order they were placed */
     size_t n_holds;
-    bool sealed;           /* by an officer */
-    uint64_t seal_version; /* counts sealing and unsealing */
+    bool sealed;                    /* by an officer */
+    uint64_t seal_version;          /* counts sealing and unsealing */
+    lh_state_partition *partitions; /* by number, ascending */
+    size_t n_partitions;
+    uint64_t partitions_made;           /* the number of the newest that ever was */
+    uint64_t partition_version;         /* counts every change of a partition */
+    lh_state_certificate *certificates; /* sorted by role, then workload */
+    size_t n_certificates;
+    uint64_t certificate_version; /* counts attaching and removing */
 } lh_state;
 
 /* What the vault added to an operation at execution; kept in the configuration record beside the parameters
  * that were signed. */
 typedef struct {
-    uint8_t parent_id[LH_GOVERNED_ID_SIZE]; /* parent.create */
+    uint8_t made_id[LH_GOVERNED_ID_SIZE]; /* parent.create, partition.create: of what it made */
     uint8_t parent_commitment[32];
     lh_selector selector; /* lease.revoke: whose lease it was */
 } lh_outcome;
@@ -66,8 +92,9 @@ LH_MUST lh_err lh_state_copy(const lh_state *from, lh_state *ret);
 /* Version of what params would change; 0 where it does not exist yet. */
 uint64_t lh_state_object_version(const lh_state *state, const lh_params *params);
 
-/* Whether the operation is possible now: LH_E_EXISTS "parent-exists", LH_E_NOT_FOUND "hold-unknown",
- * LH_E_STATE "vault-is-sealed", "vault-is-not-sealed", LH_E_LIMIT "state-limit". */
+/* Whether the operation is possible now: LH_E_EXISTS "parent-exists", "partition-exists", LH_E_NOT_FOUND
+ * "hold-unknown", "partition-unknown", "certificate-unknown", LH_E_STATE "vault-is-sealed",
+ * "vault-is-not-sealed", "partition-so-pin" (its SO operations take its SO PIN), LH_E_LIMIT "state-limit". */
 LH_MUST lh_err lh_state_check(const lh_state *state, const lh_params *params);
 
 /* Carry it out. The same errors; on error the state is to be thrown away. */
@@ -75,5 +102,8 @@ LH_MUST lh_err lh_state_apply(lh_state *state, const lh_change *change);
 
 const lh_state_parent *lh_state_find_parent(const lh_state *state, const char *name);
 const lh_state_hold *lh_state_find_hold(const lh_state *state, const uint8_t id[LH_GOVERNED_ID_SIZE]);
+const lh_state_partition *lh_state_find_partition(const lh_state *state, const char *name);
+const lh_state_certificate *lh_state_find_certificate(
+    const lh_state *state, const char *role, const char *workload);
 
 #endif

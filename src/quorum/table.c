@@ -76,7 +76,13 @@ lh_err lh_table_update(
         return lh_txn_delete(txn, LH_RECORD_HOLD, &key);
     case LH_OPERATION_PARENT_CREATE: /* lh_parent_create wrote it */
     case LH_OPERATION_VAULT_SEAL:
-    case LH_OPERATION_VAULT_UNSEAL: break; /* stand in the chain alone */
+    case LH_OPERATION_VAULT_UNSEAL:
+    case LH_OPERATION_PARTITION_CREATE:
+    case LH_OPERATION_PARTITION_DESTROY:
+    case LH_OPERATION_PARTITION_INITIALIZE:
+    case LH_OPERATION_PARTITION_PIN:
+    case LH_OPERATION_CERTIFICATE_ATTACH:
+    case LH_OPERATION_CERTIFICATE_REMOVE: break; /* stand in the chain alone */
     }
     return LH_SUCCESS;
 }
