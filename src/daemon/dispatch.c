@@ -410,7 +410,33 @@ void lh_dispatch(lh_connection *c)
     case LH_CALL_ADMIN: suspend(c, admin_work, admin_done); return;
     case LH_CALL_HELLO:
     case LH_CALL_CHALLENGE:
-    case LH_CALL_ANSWER: break;
+    case LH_CALL_ANSWER:
+    case LH_CALL_SLOTS:
+    case LH_CALL_SLOT_INFO:
+    case LH_CALL_MECHANISMS:
+    case LH_CALL_INIT_TOKEN:
+    case LH_CALL_INIT_PIN:
+    case LH_CALL_SET_PIN:
+    case LH_CALL_LOGIN:
+    case LH_CALL_RESUME:
+    case LH_CALL_LOGOUT:
+    case LH_CALL_SESSION_END:
+    case LH_CALL_SEARCH:
+    case LH_CALL_CREATE:
+    case LH_CALL_COPY:
+    case LH_CALL_DESTROY:
+    case LH_CALL_SET_ATTRIBUTES:
+    case LH_CALL_OBJECT_SIZE:
+    case LH_CALL_GENERATE:
+    case LH_CALL_WRAP:
+    case LH_CALL_UNWRAP:
+    case LH_CALL_DERIVE:
+    case LH_CALL_ENCAPSULATE:
+    case LH_CALL_DECAPSULATE:
+    case LH_CALL_OP_DIGEST_KEY:
+    case LH_CALL_SIGN_RECOVER:
+    case LH_CALL_VERIFY_RECOVER:
+    case LH_CALL_PENDING: break;
     }
     reply_error(
         c, LH_REFUSE(LH_E_PROTOCOL, "unexpected-call", "this call is not expected here"), lh_err_last());

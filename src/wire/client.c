@@ -261,6 +261,8 @@ lh_err lh_client_call(lh_client *client, enum lh_call call, const void *request,
     if (client->out.len > client->message_limit)
         return LH_FAIL(LH_E_LIMIT, "the daemon takes messages of %u bytes at most", client->message_limit);
     lh_err err = send_all(client->fd, lh_buf_bytes(&client->out), lh_clock_boot_ms() + client->timeout_ms);
+    if (lh_call_find(call)->secret)
+        lh_buf_free(&client->out); /* wiped; it grows again, to the same ceiling */
     if (!lh_ok(err)) {
         client->broken = true;
         return err;

@@ -80,6 +80,7 @@ typedef union {
     lh_error_reply error;
     lh_token_info_reply token_info;
     lh_find_reply find;
+    lh_slot_info_reply slot_info;
 } any_struct;
 
 lh_err lh_shape_decode(const lh_shape *shape, lh_bytes body, void *ret)

@@ -7,12 +7,18 @@
 
 #include <cmocka.h>
 
+/* Bytes of this span where every span is at its bound: a signature alone shares its room with the data. */
+static size_t span_max(const lh_field *f)
+{
+    return strcmp(f->name, "signature") == 0 ? LH_WIRE_SIGNATURE_SHORT : f->max;
+}
+
 /* A struct of shape, its fields filled with what differs by field; spans point into fill. */
 static void fill_struct(const lh_shape *shape, uint8_t *out, const uint8_t *fill)
 {
     for (size_t i = 0; i < shape->count; i++) {
         const lh_field *f = &shape->fields[i];
-        lh_bytes blob = {fill, f->max};
+        lh_bytes blob = {fill, span_max(f)};
         if (f->kind == LH_FIELD_BLOB)
             memcpy(out + f->offset, &blob, sizeof(blob));
         else if (f->kind == LH_FIELD_STR)
@@ -40,7 +46,7 @@ static void check_shape(const lh_shape *shape, const uint8_t *fill)
             continue;
         }
         memcpy(&blobs, out + f->offset, sizeof(blobs));
-        assert_true(lh_bytes_equal(blobs, LH_BYTES(fill, f->max)));
+        assert_true(lh_bytes_equal(blobs, LH_BYTES(fill, span_max(f))));
         /* One over its bound is refused by the writer. */
         lh_bytes big = {fill, f->max + 1};
         memcpy(in + f->offset, &big, sizeof(big));
@@ -76,6 +82,52 @@ static void every_shape(void **state)
     }
     check_shape(&lh_shape_error, fill);
     free(fill);
+}
+
+/* A long signature fits a message with so much less data; with more it is refused by the writer. */
+static void a_long_signature_takes_room_from_data(void **state)
+{
+    (void)state;
+    uint8_t *fill = calloc(1, LH_LIMIT_MESSAGE);
+    LH_AUTO(lh_buf_free) lh_buf message = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    lh_operate_request q = {.signature = LH_BYTES(fill, LH_WIRE_SIGNATURE_MAX),
+        .data = LH_BYTES(fill, LH_WIRE_DATA_MAX + LH_WIRE_SIGNATURE_SHORT - LH_WIRE_SIGNATURE_MAX),
+        .params = LH_BYTES(fill, LH_WIRE_PARAMS_MAX)};
+    assert_true(lh_ok(lh_call_request(LH_CALL_VERIFY, 1, &q, &message)));
+    lh_message_header h;
+    lh_bytes body;
+    lh_any_request out;
+    assert_true(lh_ok(lh_message_decode(lh_buf_bytes(&message), &h, &body)));
+    assert_true(lh_ok(lh_call_decode(&h, body, LH_KIND_TOKEN, LH_WIRE_VERSION_MAX, &out)));
+    assert_int_equal(out.operate.signature.len, LH_WIRE_SIGNATURE_MAX);
+    q.data.len = LH_WIRE_DATA_MAX;
+    assert_int_equal(lh_call_request(LH_CALL_VERIFY, 1, &q, &message).code, LH_E_LIMIT);
+    free(fill);
+}
+
+/* What a version-1 connection may ask is what version 1 had. */
+static void calls_of_a_later_version_are_unknown(void **state)
+{
+    (void)state;
+    size_t count;
+    size_t later = 0;
+    const lh_call_row *rows = lh_call_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (!(rows[i].kinds & 1u << LH_KIND_TOKEN))
+            continue;
+        assert_int_equal(rows[i].min_version, (unsigned)rows[i].call >= LH_CALL_SLOTS ? 2 : 1);
+        const lh_message_header h = {.call = (uint16_t)rows[i].call};
+        lh_any_request out;
+        lh_err err = lh_call_decode(&h, LH_BYTES_NONE, LH_KIND_TOKEN, 1, &out);
+        if (rows[i].min_version > 1) {
+            assert_int_equal(err.code, LH_E_UNSUPPORTED);
+            assert_string_equal(lh_err_last()->reason, "unknown-call");
+            later++;
+        } else {
+            assert_int_not_equal(err.code, LH_E_UNSUPPORTED);
+        }
+    }
+    assert_true(later > 20);
 }
 
 /* A reader refuses a span over its bound even where the bytes are there. */
@@ -233,8 +285,10 @@ static void objects_and_attributes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_shape),
-        cmocka_unit_test(oversized_spans_are_refused), cmocka_unit_test(requests_are_for_their_kind),
-        cmocka_unit_test(errors_travel), cmocka_unit_test(hello_chooses_a_version),
-        cmocka_unit_test(version_one_is_fixed), cmocka_unit_test(objects_and_attributes)};
+        cmocka_unit_test(a_long_signature_takes_room_from_data),
+        cmocka_unit_test(calls_of_a_later_version_are_unknown), cmocka_unit_test(oversized_spans_are_refused),
+        cmocka_unit_test(requests_are_for_their_kind), cmocka_unit_test(errors_travel),
+        cmocka_unit_test(hello_chooses_a_version), cmocka_unit_test(version_one_is_fixed),
+        cmocka_unit_test(objects_and_attributes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
