@@ -83,7 +83,7 @@ client_result() {
 
 # The line of $W/out that says most about a failure.
 client_reason() {
-    { grep -aoE 'CKR_[A-Z0-9_]+( \(0x[0-9a-f]+\))?' "$W/out" || grep -aiE 'error|fail|invalid|cannot|refused' "$W/out" ||
+    { grep -av '^warning:' "$W/out" | grep -aoE 'CKR_[A-Z0-9_]+( \(0x[0-9a-f]+\))?' || grep -aiE 'error|fail|invalid|cannot|refused' "$W/out" ||
         grep -av '^ *$' "$W/out" || echo "no output"; } | head -n 1 | cut -c1-100
 }
 
@@ -298,7 +298,7 @@ client_key() {
     KEY_URI="$TOKEN_URI;object=$(uri_encode "$KEY_LABEL")"
     [ -e "$W/$KEY_LABEL.pub.pem" ] || {
         token_tool --read-object --type pubkey --id "$KEY_ID" -o "$W/$KEY_LABEL.der" >"$W/key.log" 2>&1 &&
-            openssl pkey -pubin -inform DER -in "$W/$KEY_LABEL.der" -out "$W/$KEY_LABEL.pub.pem" 2>>"$W/key.log"
+            openssl pkey -pubin -in "$W/$KEY_LABEL.der" -out "$W/$KEY_LABEL.pub.pem" 2>>"$W/key.log"
     } || { cp "$W/key.log" "$W/out"; return 1; }
 }
 
