@@ -190,8 +190,11 @@ static lh_err extend(
 
 /* What lease.revoke says of the lease is the vault's word, so what it may say is bounded: a hold on the lease
  * that was named, or on a workload and role. */
-static lh_err check_outcome(const lh_params *params, const lh_outcome *outcome)
+static lh_err check_outcome(const lh_chain *chain, const lh_params *params, const lh_outcome *outcome)
 {
+    bool partition = params->operation->kind == LH_OPERATION_PARTITION_CREATE;
+    if (partition ? outcome->number <= chain->state.partitions_made : outcome->number != 0)
+        return LH_FAIL(LH_E_INVALID, "a partition's number that was used before, or is none");
     if (params->operation->kind != LH_OPERATION_LEASE_REVOKE)
         return LH_SUCCESS;
     if (outcome->selector.workload[0] == '\0' || outcome->selector.role[0] == '\0')
@@ -215,7 +218,7 @@ static lh_err replay_config(lh_chain *chain, lh_crypto *c, uint64_t sequence, lh
     LH_TRY(
         lh_params_parse(c, config.proposal->operation, lh_buf_bytes(&config.proposal->parameters), &params));
     LH_TRY(lh_proposal_judge(config.proposal, &params, chain, c, config.at));
-    LH_TRY(check_outcome(&params, &config.outcome));
+    LH_TRY(check_outcome(chain, &params, &config.outcome));
     return extend(chain, c, &config, &params, record);
 }
 
@@ -292,6 +295,17 @@ static lh_err judge(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_
     return LH_SUCCESS;
 }
 
+/* The id of a new partition, and its number where the vault has no other. */
+static lh_err number_partition(const lh_chain *chain, lh_outcome *outcome)
+{
+    if (chain->state.partitions_made == UINT64_MAX)
+        return LH_REFUSE(LH_E_LIMIT, "state-limit", "there are no numbers left for partitions");
+    if (outcome->number == 0)
+        outcome->number = chain->state.partitions_made + 1;
+    lh_random(outcome->made_id, sizeof outcome->made_id);
+    return LH_SUCCESS;
+}
+
 /* The record of the operation, with what the vault adds to it. */
 static lh_err make_record(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     const lh_execution *execution)
@@ -305,8 +319,8 @@ static lh_err make_record(execution_job *job, const lh_chain *chain, lh_crypto *
     if (job->params.operation->kind == LH_OPERATION_PARENT_CREATE)
         LH_TRY(lh_parent_create(c, txn, job->params.parent, &config->outcome));
     if (job->params.operation->kind == LH_OPERATION_PARTITION_CREATE)
-        lh_random(config->outcome.made_id, sizeof config->outcome.made_id);
-    LH_TRY(check_outcome(&job->params, &config->outcome));
+        LH_TRY(number_partition(chain, &config->outcome));
+    LH_TRY(check_outcome(chain, &job->params, &config->outcome));
     config->proposal->status = LH_PROPOSAL_EXECUTED;
     return LH_SUCCESS;
 }

@@ -6,6 +6,7 @@
 #include "quorum/proposal.h"
 
 #define LH_CONFIG_FORMAT 1
+#define LH_CONFIG_FORMAT_NUMBERED 2 /* the same with the number of a partition at its end */
 enum lh_config_type { LH_CONFIG_GENESIS = 0, LH_CONFIG_OPERATION = 1 }; /* stands in records */
 
 typedef struct {

@@ -71,6 +71,7 @@ typedef struct {
 typedef struct {
     uint8_t made_id[LH_GOVERNED_ID_SIZE]; /* parent.create, partition.create: of what it made */
     uint8_t parent_commitment[32];
+    uint64_t number;      /* partition.create: of the partition; 0 for other operations */
     lh_selector selector; /* lease.revoke: whose lease it was */
 } lh_outcome;
 
@@ -88,6 +89,10 @@ void lh_state_init(lh_state *state, bool development, lh_roster *roster);
 void lh_state_clear(lh_state *state);
 /* LH_E_NOMEM. */
 LH_MUST lh_err lh_state_copy(const lh_state *from, lh_state *ret);
+/* Add to a state that has none the partitions, or the certificates, of another. LH_E_NOMEM; what was copied
+ * is freed with to. */
+LH_MUST lh_err lh_state_partitions_copy(const lh_state *from, lh_state *to);
+LH_MUST lh_err lh_state_certificates_copy(const lh_state *from, lh_state *to);
 
 /* Version of what params would change; 0 where it does not exist yet. */
 uint64_t lh_state_object_version(const lh_state *state, const lh_params *params);

@@ -8,13 +8,11 @@
 LH_MUST lh_err lh_state_check_room(size_t n, size_t max, const char *what);
 
 /* state_partition.c */
-LH_MUST lh_err lh_state_partitions_copy(const lh_state *from, lh_state *to);
 void lh_state_partitions_clear(lh_state *state);
 LH_MUST lh_err lh_state_partition_check(const lh_state *state, const lh_params *params);
 LH_MUST lh_err lh_state_partition_apply(lh_state *state, const lh_change *change);
 
 /* state_certificate.c */
-LH_MUST lh_err lh_state_certificates_copy(const lh_state *from, lh_state *to);
 void lh_state_certificates_clear(lh_state *state);
 LH_MUST lh_err lh_state_certificate_check(const lh_state *state, const lh_params *params);
 LH_MUST lh_err lh_state_certificate_apply(lh_state *state, const lh_change *change);

@@ -75,9 +75,10 @@ static lh_err add(lh_state *state, const lh_change *change)
         return LH_RAISE(LH_E_NOMEM, 0);
     state->partitions = all;
     lh_state_partition *p = &all[state->n_partitions++];
-    *p = (lh_state_partition){.number = ++state->partitions_made,
+    *p = (lh_state_partition){.number = change->outcome->number,
         .version = ++state->partition_version,
         .so_quorum = change->params->so_quorum};
+    state->partitions_made = p->number;
     memcpy(p->name, change->params->partition, sizeof p->name);
     memcpy(p->id, change->outcome->made_id, sizeof p->id);
     return copy_users(change->params->users, change->params->n_users, p);

@@ -24,6 +24,7 @@ static const struct {
     [LH_RECORD_CHECKPOINT] = {"checkpoint", ID_NUMBER},
     [LH_RECORD_VAULT] = {"vault", ID_OPAQUE},
     [LH_RECORD_SETTINGS] = {"settings", ID_OPAQUE},
+    [LH_RECORD_VERIFIER] = {"PIN verifier", ID_OPAQUE},
 };
 
 const char *lh_record_kind_name(enum lh_record_kind kind)

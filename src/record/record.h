@@ -35,6 +35,7 @@ enum lh_record_kind {
     LH_RECORD_CHECKPOINT = 11, /* id = tree size */
     LH_RECORD_VAULT = 12,      /* vault-wide state; id by name or zero */
     LH_RECORD_SETTINGS = 13,   /* id by name or zero */
+    LH_RECORD_VERIFIER = 14,   /* PIN verifiers that wait for officers; id = proposal id and zeros */
     LH_RECORD_KIND_END         /* one past the last */
 };
 

@@ -5,6 +5,7 @@
 #include "codec/sshsig.h"
 #include "crypto/hash.h"
 #include "vault/admin_internal.h"
+#include "vault/partition_internal.h"
 
 #include <stdio.h>
 
@@ -245,6 +246,22 @@ static lh_err judge(const char *operation, lh_bytes params)
     return err;
 }
 
+/* Whether officers may propose it, and whether it could be done as things are. */
+static lh_err judge_request(lh_vault *v, const lh_proposal_request *wanted)
+{
+    LH_AUTO(lh_params_clear) lh_params params = {0};
+    const lh_operation *operation = lh_operation_find(wanted->operation);
+    LH_TRY(judge(wanted->operation, wanted->parameters));
+    if (!operation) /* lh_proposal_create says so */
+        return LH_SUCCESS;
+    if (operation->internal)
+        return LH_REFUSE(LH_E_DENIED, "operation-internal",
+            "%s is proposed by an application, which gives the new PIN; officers approve it",
+            operation->name);
+    LH_TRY(lh_params_parse(v->crypto, operation, wanted->parameters, &params));
+    return lh_certificate_judge(v, &params);
+}
+
 typedef struct {
     lh_vault *v;
     const lh_proposal_request *request;
@@ -272,7 +289,7 @@ LH_ADMIN_HANDLER(lh_admin_propose)
         .now = lh_clock_wall(),
         .life = lh_admin_number(request, "life", 0),
     };
-    LH_TRY(judge(wanted.operation, wanted.parameters));
+    LH_TRY(judge_request(v, &wanted));
     if (!lh_roster_find_name(lh_chain_state(v->core->chain)->roster, wanted.requester))
         return LH_REFUSE(
             LH_E_NOT_FOUND, "requester-unknown", "there is no officer of the name the requester gives");
@@ -362,6 +379,8 @@ static lh_err effect(lh_record_txn *txn, const lh_params *params, lh_outcome *ou
     const voting *w = arg;
     const char *operation = params->operation->name;
     LH_TRY(judge(operation, params->bytes));
+    LH_TRY(lh_certificate_judge(w->v, params));
+    LH_TRY(lh_partition_effect(w->v, txn, params, w->request->proposal, outcome));
     if (params->operation->kind == LH_OPERATION_LEASE_REVOKE)
         LH_TRY(find_revoked(w->v, params, outcome));
     if (params->operation->kind == LH_OPERATION_VAULT_SEAL)

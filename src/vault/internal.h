@@ -18,6 +18,7 @@
 #include "quorum/parent.h"
 #include "quorum/proposal.h"
 #include "seal/seal.h"
+#include "vault/partition.h"
 #include "vault/peer.h"
 #include "verify/evidence.h"
 #include "verify/reference.h"
@@ -41,6 +42,7 @@ typedef struct {
     size_t hold_count;
     lh_state_parent *parents;
     size_t parent_count;
+    lh_state governed; /* standalone partitions and certificates of leased keys; nothing else of it is set */
 } lh_rules;
 
 /* What exists only while the root key is open. */
@@ -96,11 +98,12 @@ struct lh_vault {
     atomic_bool retry_open; /* sealed for want of a TPM: the keeper tries again */
     uint8_t id[32];
     bool have_id;
-    atomic_bool ends_unwritten;      /* leases have ended, and the store does not take it */
-    atomic_bool anchor_behind;       /* the anchor could not be written: nothing is issued until it is */
-    lh_core *core;                   /* NULL while empty or sealed */
-    lh_rules *rules;                 /* NULL unless open */
-    atomic_uint_fast64_t generation; /* of the rules: rises when they change */
+    atomic_bool ends_unwritten;         /* leases have ended, and the store does not take it */
+    atomic_bool anchor_behind;          /* the anchor could not be written: nothing is issued until it is */
+    lh_core *core;                      /* NULL while empty or sealed */
+    lh_rules *rules;                    /* NULL unless open */
+    atomic_uint_fast64_t generation;    /* of the rules: rises when they change */
+    lh_partition_hooks partition_hooks; /* set before the vault opens, or never */
     lh_lease_table *leases;
     lh_holder *holders;
     lh_refusal refusals[REFUSALS];

@@ -100,6 +100,8 @@ lh_err lh_rules_new(const lh_chain *chain, lh_rules **ret)
     LH_TRY(copy_labels(rules));
     LH_TRY(copy_holds(state, rules));
     LH_TRY(copy_parents(state, rules));
+    LH_TRY(lh_state_partitions_copy(state, &rules->governed));
+    LH_TRY(lh_state_certificates_copy(state, &rules->governed));
     *ret = LH_TAKE(rules);
     return LH_SUCCESS;
 }
@@ -126,6 +128,7 @@ void lh_rules_unref(lh_rules *rules)
     free(rules->holds);
     free(rules->labels);
     free(rules->parents);
+    lh_state_clear(&rules->governed);
     lh_policy_free(rules->policy);
     lh_references_free(rules->values);
     free(rules);
@@ -234,5 +237,7 @@ void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken)
     lh_lease_table_each(v->leases, reappraise, &r);
     pthread_mutex_unlock(&v->mutex);
     lh_rules_unref(old);
+    if (v->partition_hooks.changed)
+        v->partition_hooks.changed(v);
     lh_vault_keeper_wake(v);
 }
