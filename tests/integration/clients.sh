@@ -135,7 +135,8 @@ try_fail() {
     local what=$1 regex=$2 status=0
     shift 2
     client_run "$@" || status=$?
-    if [ $status = 0 ] || [ $status -ge 124 ]; then
+    # Neither success nor what stands for "timed out", "not found" or "died"; some exit with 128 or 255 where they fail.
+    if [ $status = 0 ] || { [ $status -ge 124 ] && [ $status != 128 ] && [ $status != 255 ]; }; then
         client_failed "$what" "exit status $status where it had to fail" "$@"
         return 1
     fi
@@ -280,7 +281,6 @@ client_key() {
     *)
         case $type in
         ec) spec=EC:prime256v1 ;;
-        ec384) spec=EC:secp384r1 ;;
         ed25519) spec=EC:edwards25519 ;;
         rsa) spec=rsa:2048 ;;
         esac
