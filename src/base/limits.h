@@ -48,5 +48,7 @@
 #define LH_LIMIT_CERTIFICATE 4096      /* bytes of DER in one certificate of a chain */
 #define LH_LIMIT_CERTIFICATES 8        /* certificates in one chain */
 #define LH_LIMIT_CHAINS 1024           /* certificate chains attached to leased keys */
+#define LH_LIMIT_TEMPLATE 256          /* attributes in one template or object */
+#define LH_LIMIT_TEMPLATE_DEPTH 4      /* templates within each other (CKA_WRAP_TEMPLATE …) */
 
 #endif
