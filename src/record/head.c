@@ -77,14 +77,26 @@ bool lh_head_cell_blames(const lh_head_cell *expected, const lh_head_cell *found
     return difference != 0 && difference * weight_of(id) == weighted;
 }
 
+/* The kinds of the first version always have a cell. A later one has it while there are records of it, so
+ * that a version that does not know the kind opens the store for as long as it holds none. */
+static bool has_cell(const lh_head *head, unsigned kind)
+{
+    return kind <= LH_RECORD_SETTINGS || head->cells[kind].count > 0;
+}
+
 void lh_head_encode(const lh_head *head, lh_buf *out)
 {
+    uint16_t cells = 0;
+    for (unsigned kind = LH_RECORD_CONFIG; kind < LH_RECORD_KIND_END; kind++)
+        cells = (uint16_t)(cells + (has_cell(head, kind) ? 1 : 0));
     lh_put_u8(out, LH_HEAD_FORMAT);
     lh_put_u64(out, head->sequence);
     lh_put_u64(out, head->writes);
-    lh_put_u16(out, LH_RECORD_KIND_END - LH_RECORD_CONFIG);
+    lh_put_u16(out, cells);
     for (unsigned kind = LH_RECORD_CONFIG; kind < LH_RECORD_KIND_END; kind++) {
         const lh_head_cell *cell = &head->cells[kind];
+        if (!has_cell(head, kind))
+            continue;
         lh_put_u16(out, (uint16_t)kind);
         lh_put_u64(out, cell->count);
         lh_put_raw(out, cell->sum, sizeof(cell->sum));
@@ -107,8 +119,12 @@ lh_err lh_head_decode(lh_bytes bytes, lh_head *ret)
     unsigned before = 0;
     for (unsigned i = 0; i < cells && !r.bad; i++) {
         uint16_t kind = lh_read_u16(&r);
-        /* A kind of a later version has its own store schema; kinds missing here are empty. */
-        if (kind <= before || kind < LH_RECORD_CONFIG || kind >= LH_RECORD_KIND_END)
+        if (kind >= LH_RECORD_KIND_END)
+            return LH_REFUSE(LH_E_UNSUPPORTED, "record-newer",
+                "the store holds records of kind %u, which this version does not know: a newer one wrote it",
+                kind);
+        /* Kinds that are missing are empty. */
+        if (kind <= before || kind < LH_RECORD_CONFIG)
             return LH_REFUSE(LH_E_CORRUPT, "record-altered", "head: kind %u has no place in it", kind);
         before = kind;
         lh_head_cell *cell = &head.cells[kind];

@@ -24,6 +24,8 @@ static const struct {
     [LH_RECORD_CHECKPOINT] = {"checkpoint", ID_NUMBER},
     [LH_RECORD_VAULT] = {"vault", ID_OPAQUE},
     [LH_RECORD_SETTINGS] = {"settings", ID_OPAQUE},
+    [LH_RECORD_PARTITION] = {"partition", ID_OPAQUE},
+    [LH_RECORD_OBJECT] = {"object", ID_OPAQUE},
     [LH_RECORD_VERIFIER] = {"PIN verifier", ID_OPAQUE},
 };
 

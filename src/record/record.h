@@ -36,6 +36,8 @@ enum lh_record_kind {
     LH_RECORD_VAULT = 12,      /* vault-wide state; id by name or zero */
     LH_RECORD_SETTINGS = 13,   /* id by name or zero */
     LH_RECORD_VERIFIER = 14,   /* PIN verifiers that wait for officers; id = proposal id and zeros */
+    LH_RECORD_PARTITION = 15,  /* standalone partitions; id = partition id and zeros */
+    LH_RECORD_OBJECT = 16,     /* their objects; id = partition id, handle (8 bytes), zeros */
     LH_RECORD_KIND_END         /* one past the last */
 };
 
@@ -97,6 +99,9 @@ typedef lh_err (*lh_record_fn)(const lh_record_id *id, lh_bytes plain, void *arg
 /* Each record of the kind in order of id, as it was when the call began; fn may write. fn's error ends it
  * and is returned. */
 LH_MUST lh_err lh_txn_each(lh_record_txn *txn, enum lh_record_kind kind, lh_record_fn fn, void *arg);
+/* The ids of the kind as the group has them, in order; the caller frees *ret_ids. Reads no record. */
+LH_MUST lh_err lh_txn_ids(
+    lh_record_txn *txn, enum lh_record_kind kind, lh_record_id **ret_ids, size_t *ret_count);
 /* Plain values of the store beside the records (seal blobs), written with this group. */
 LH_MUST lh_err lh_txn_meta_put(lh_record_txn *txn, const char *key, lh_bytes value);
 LH_MUST lh_err lh_txn_meta_delete(lh_record_txn *txn, const char *key);

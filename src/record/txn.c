@@ -178,6 +178,12 @@ lh_err lh_txn_delete(lh_record_txn *txn, enum lh_record_kind kind, const lh_reco
     return LH_SUCCESS;
 }
 
+lh_err lh_txn_ids(lh_record_txn *txn, enum lh_record_kind kind, lh_record_id **ret_ids, size_t *ret_count)
+{
+    LH_TRY(check_kind(kind));
+    return lh_directory_ids(&txn->records->directory[kind], &txn->records->changes[kind], ret_ids, ret_count);
+}
+
 lh_err lh_txn_each(lh_record_txn *txn, enum lh_record_kind kind, lh_record_fn fn, void *arg)
 {
     LH_AUTO(lh_freep) lh_record_id *ids = NULL;
