@@ -16,6 +16,8 @@
 #   TOKEN_PIN     the user PIN, or nothing for a token that has none (then nobody logs in); TOKEN_SO_PIN likewise
 #   TOKEN_ENV     names of environment variables that the module needs (for programs that clear theirs)
 #   W             an empty folder; HOME is in it, and TMPDIR
+# As root, a test of a server that does not serve as root sets CLIENT_USER=games before client_matrix (others run as who
+# they are): the vault, token_tool and $W are that user's then, and the test starts its server as that user.
 # A step is one of
 #   try WHAT COMMAND...             must succeed; its output is in $W/out
 #   try_output WHAT REGEX COMMAND...  must succeed, and say what REGEX (extended) matches
@@ -30,6 +32,7 @@
 # shellcheck shell=bash disable=SC2034
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+CLIENT_USER=$(id -un)
 SOFTHSM_MODULE=${SOFTHSM_MODULE:-/usr/lib/softhsm/libsofthsm2.so}
 CLIENT_SECONDS=${CLIENT_SECONDS:-60} # for one command that is a program
 PATH=$PATH:/usr/sbin:/sbin
@@ -50,6 +53,7 @@ client_begin() {
     RESULTS=$RESULTS/${file#test_}.results
     : >"$T/results"
     rm -f "$RESULTS"
+    CLIENT_VAULT=("$LEASEHOLD_SOCKET" "$LEASEHOLD_MODULE" "$LEASEHOLD_SERVER_UID") # for one's own, see token_leased
     unset LEASEHOLD_SOCKET LEASEHOLD_MODULE LEASEHOLD_SERVER_UID SSH_AUTH_SOCK
     unset OPENSSL_CONF PKCS11_MODULE_PATH PKCS11SPY DISPLAY SSH_ASKPASS GIT_DIR
 }
@@ -176,7 +180,7 @@ uri_encode() {
 client_dev() {
     rm -f "$W/dev.env"
     # shellcheck disable=SC2016
-    background "$(id -un)" "$W/dev.log" "$T/bin/leasehold" dev "$@" -- sh -c \
+    background "$CLIENT_USER" "$W/dev.log" "$T/bin/leasehold" dev "$@" -- sh -c \
         'printf "export LEASEHOLD_SOCKET=%s LEASEHOLD_MODULE=%s\n" "$LEASEHOLD_SOCKET" "$LEASEHOLD_MODULE" >"$0.new"
          mv "$0.new" "$0"
          exec sleep 600' "$W/dev.env"
@@ -208,12 +212,45 @@ token_softhsm() {
     export SOFTHSM2_CONF=$W/softhsm2.conf
     TOKEN_MODULE=$SOFTHSM_MODULE TOKEN_LABEL=clients TOKEN_PIN=12345678 TOKEN_SO_PIN=87654321
     TOKEN_ENV=(SOFTHSM2_CONF)
-    softhsm2-util --init-token --free --label "$TOKEN_LABEL" --pin "$TOKEN_PIN" --so-pin "$TOKEN_SO_PIN" >"$W/out" 2>&1
+    chown "$CLIENT_USER" "$W/softhsm"
+    as_user "$CLIENT_USER" softhsm2-util --init-token --free --label "$TOKEN_LABEL" --pin "$TOKEN_PIN" --so-pin "$TOKEN_SO_PIN" >"$W/out" 2>&1
 }
 
+# CLIENT_ROLES: of the development vault's roles only these (ec, ed25519), in a vault of the test's own. For clients that
+# cannot use a token in which there are other keys, too.
+CLIENT_ROLES=
 token_leased() {
-    TOKEN_LABEL="leasehold DEVELOPMENT" TOKEN_PIN='' TOKEN_SO_PIN=''
-    client_dev
+    TOKEN_PIN='' TOKEN_SO_PIN=''
+    if [ -z "$CLIENT_ROLES" ]; then
+        TOKEN_LABEL="leasehold DEVELOPMENT"
+        client_dev
+        return
+    fi
+    export LEASEHOLD_SOCKET=${CLIENT_VAULT[0]} LEASEHOLD_MODULE=${CLIENT_VAULT[1]} LEASEHOLD_SERVER_UID=${CLIENT_VAULT[2]}
+    TOKEN_MODULE=$LEASEHOLD_MODULE
+    TOKEN_ENV=(LEASEHOLD_SOCKET LEASEHOLD_SERVER_UID)
+    client_roles >"$W/policy.yaml"
+    {
+        lh_tpm_start && lh_daemon_start && lh_officers alice bob carol && lh_init 2 && lh_references && lh_parent root &&
+            lh_policy "$W/policy.yaml"
+    } >"$W/out" 2>&1 || return 1
+    TOKEN_LABEL=$(as_user "$CLIENT_USER" lh_module_tool -L | sed -n 's/^ *token label *: //p' | head -n 1)
+}
+
+client_roles() { # the policy that grants CLIENT_ROLES to CLIENT_USER
+    local role
+    declare -A allow=([ec]="ecdsa, ecdsa-sha256, ecdsa-sha384, ecdsa-sha512" [ed25519]=eddsa)
+    declare -A key=([ec]=ec-p256 [ed25519]=ed25519)
+    printf 'trust_domain: example.org\nworkloads:\n  - id: spiffe://example.org/client\n    attest: { uid: %s }\nroles:\n' \
+        "$(id -u "$CLIENT_USER")"
+    for role in $CLIENT_ROLES; do
+        printf '  - name: dev-%s\n    parent: root\n    derive: { per: workload, key: %s }\n    allow: [%s]\n    ttl: 10m\n' \
+            "$role" "${key[$role]}" "${allow[$role]}"
+    done
+    echo "grants:"
+    for role in $CLIENT_ROLES; do
+        echo "  - { workload: spiffe://example.org/client, role: dev-$role }"
+    done
 }
 
 # CLIENT_DEV: more arguments for `leasehold dev`, such as --blank
@@ -237,6 +274,7 @@ client_matrix() { # CLIENT_TOKENS: only these, while one writes a test
         fi
         W=$T/$TOKEN
         mkdir -m 755 "$W" "$W/home" "$W/tmp"
+        chown "$CLIENT_USER" "$W" "$W/home" "$W/tmp"
         status=0
         set +e # within a step that fails the rest goes on
         (
@@ -263,11 +301,11 @@ client_matrix() { # CLIENT_TOKENS: only these, while one writes a test
 
 # token_tool ARGS...: pkcs11-tool on the token under test, logged in where it has a PIN
 token_tool() {
-    timeout -k 5 "$CLIENT_SECONDS" pkcs11-tool --module "$TOKEN_MODULE" --token-label "$TOKEN_LABEL" "${PIN_ARGS[@]}" "$@"
+    as_user "$CLIENT_USER" timeout -k 5 "$CLIENT_SECONDS" pkcs11-tool --module "$TOKEN_MODULE" --token-label "$TOKEN_LABEL" "${PIN_ARGS[@]}" "$@"
 }
 
 # client_key ec|ed25519|rsa [LABEL]: a key pair that signs: made, or on a leased token the one that the policy offers.
-# Sets KEY_LABEL, KEY_ID (hex), KEY_URI (of the token and the object, without a PIN), and writes its public key to
+# Sets KEY_LABEL, KEY_ID (hex), KEY_URI (of the token and the object), PRIVATE_URI (with the PIN where there is one), and writes its public key to
 # $W/LABEL.pub.pem. Fails on a token that has no such keys.
 client_key() {
     local type=$1 spec
@@ -296,15 +334,19 @@ client_key() {
     KEY_ID=$(cat "$W/$KEY_LABEL.id")
     [ -n "$KEY_ID" ] || { echo "no public key $KEY_LABEL in the token" >"$W/out"; return 1; }
     KEY_URI="$TOKEN_URI;object=$(uri_encode "$KEY_LABEL")"
+    PRIVATE_URI="$KEY_URI;type=private${TOKEN_PIN:+;pin-value=$TOKEN_PIN}"
     [ -e "$W/$KEY_LABEL.pub.pem" ] || {
         token_tool --read-object --type pubkey --id "$KEY_ID" -o "$W/$KEY_LABEL.der" >"$W/key.log" 2>&1 &&
             openssl pkey -pubin -in "$W/$KEY_LABEL.der" -out "$W/$KEY_LABEL.pub.pem" 2>>"$W/key.log"
     } || { cp "$W/key.log" "$W/out"; return 1; }
 }
 
+# soft_openssl ARGS...: openssl as Debian configures it, without an engine
+soft_openssl() { env -u OPENSSL_CONF openssl "$@"; }
+
 # client_ca: a certification authority in files: $W/ca.pem, $W/ca.key
 client_ca() {
-    [ -e "$W/ca.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/ca.key" \
+    [ -e "$W/ca.pem" ] || soft_openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/ca.key" \
         -out "$W/ca.pem" -subj "/CN=Test CA" -days 30 >"$W/ca.log" 2>&1
 }
 
@@ -315,12 +357,31 @@ client_cert() {
     printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth,codeSigning,emailProtection
 keyUsage=digitalSignature,keyEncipherment\nbasicConstraints=CA:false\nsubjectKeyIdentifier=hash\n' >"$W/cert.ext"
     {
-        [ -e "$W/any.key" ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$W/any.key"
-        openssl req -new -key "$W/any.key" -subj "/CN=$2" -out "$W/any.csr" &&
-            openssl x509 -req -in "$W/any.csr" -force_pubkey "$W/$1.pub.pem" -CA "$W/ca.pem" -CAkey "$W/ca.key" \
+        [ -e "$W/any.key" ] || soft_openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$W/any.key"
+        soft_openssl req -new -key "$W/any.key" -subj "/CN=$2" -out "$W/any.csr" &&
+            soft_openssl x509 -req -in "$W/any.csr" -force_pubkey "$W/$1.pub.pem" -CA "$W/ca.pem" -CAkey "$W/ca.key" \
                 -extfile "$W/cert.ext" -days 20 -set_serial "0x$(openssl rand -hex 15)" -out "$W/$1.crt" &&
-            openssl x509 -in "$W/$1.crt" -outform DER -out "$W/$1.crt.der"
+            soft_openssl x509 -in "$W/$1.crt" -outform DER -out "$W/$1.crt.der"
     } >"$W/ca.log" 2>&1 || { cp "$W/ca.log" "$W/out"; return 1; }
+}
+
+# client_engine: $W/openssl.cnf, with libp11's engine on the token; exported as OPENSSL_CONF
+client_engine() {
+    cat >"$W/openssl.cnf" <<CONF
+openssl_conf = init
+[init]
+engines = engines
+[engines]
+pkcs11 = pkcs11
+[pkcs11]
+engine_id = pkcs11
+MODULE_PATH = $TOKEN_MODULE
+init = 0
+[req]
+distinguished_name = name
+[name]
+CONF
+    export OPENSSL_CONF=$W/openssl.cnf
 }
 
 # --- servers -------------------------------------------------------------------------------------------------
