@@ -11,6 +11,7 @@
 #include "token.h"
 
 #include "p11/attribute.h"
+#include "p11/curve.h"
 
 #define BLOCK 16u /* the most that one part's output, or the end's, may exceed its input by */
 
@@ -82,7 +83,19 @@ static bool is_allowed(const lh_token_object *object, CK_MECHANISM_TYPE type)
     return false;
 }
 
-static CK_RV check_key_once(lh_token *token, const lh_token_op *op)
+/* Bits of an RSA modulus or of a curve's field; 0 where it is neither. */
+static unsigned key_bits(const lh_token_object *object, CK_ULONG type)
+{
+    lh_wire_attribute a;
+    if (type == CKK_RSA && lh_token_object_attribute(object, CKA_MODULUS, &a) && a.flags == 0)
+        return a.value.len <= UINT16_MAX ? (unsigned)a.value.len * 8 : 0;
+    if (!lh_token_object_attribute(object, CKA_EC_PARAMS, &a) || a.flags != 0)
+        return 0;
+    const lh_curve *curve = lh_curve_by_params(type, a.value);
+    return curve ? curve->bits : 0;
+}
+
+static CK_RV check_key_once(lh_token *token, lh_token_op *op)
 {
     static const struct {
         unsigned use;
@@ -98,16 +111,16 @@ static CK_RV check_key_once(lh_token *token, const lh_token_op *op)
     if (!lh_token_object_ulong(object, CKA_CLASS, &class) ||
         (class != CKO_PRIVATE_KEY && class != CKO_PUBLIC_KEY && class != CKO_SECRET_KEY))
         return CKR_KEY_HANDLE_INVALID;
-    const lh_key_row *key = lh_key_row_by_kind(op->row->key);
-    if (!key || !lh_token_object_ulong(object, CKA_KEY_TYPE, &type) || type != key->ck_type)
+    if (!lh_token_object_ulong(object, CKA_KEY_TYPE, &type) || !lh_mechanism_fits_type(op->row, type))
         return CKR_KEY_TYPE_INCONSISTENT;
     for (size_t i = 0; i < LH_ARRAY_LEN(permits); i++)
         if (op->use == permits[i].use && !lh_token_object_bool(object, permits[i].attribute))
             return CKR_KEY_FUNCTION_NOT_PERMITTED;
+    op->key_bits = key_bits(object, type);
     return is_allowed(object, op->row->type) ? CKR_OK : CKR_MECHANISM_INVALID;
 }
 
-static CK_RV check_key(lh_token *token, const lh_token_op *op)
+static CK_RV check_key(lh_token *token, lh_token_op *op)
 {
     if (op->use == LH_USE_DIGEST)
         return CKR_OK;
@@ -246,10 +259,11 @@ static CK_RV deliver(lh_token *token, lh_token_op *op, enum lh_token_held functi
 /* How long the whole output for len bytes of input is; *ret_exact where that is certain. */
 static CK_ULONG output_len(const lh_token_op *op, size_t len, bool *ret_exact)
 {
-    *ret_exact = !is_cipher(op);
+    const uint32_t symmetric = LH_TYPE_AES | LH_TYPE_GENERIC | LH_TYPE_HMAC;
+    *ret_exact = !is_cipher(op) && ((op->row->keys & ~symmetric) == 0 || op->key_bits > 0);
     if (op->use == LH_USE_ENCRYPT && op->row->padding && len < SIZE_MAX - BLOCK)
         return len / BLOCK * BLOCK + BLOCK;
-    return lh_mechanism_output_len(op->row, op->use, len);
+    return lh_mechanism_output_len(op->row, op->use, op->key_bits, len);
 }
 
 /* True where the answer is known without asking: a length query, or a buffer that is certainly too small. */

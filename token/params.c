@@ -52,7 +52,7 @@ static CK_RV encode(const lh_mechanism *row, const CK_MECHANISM *m, lh_buf *ret)
 {
     if (m->ulParameterLen > 0 && !m->pParameter)
         return CKR_MECHANISM_PARAM_INVALID;
-    switch (row->param) {
+    switch ((int)row->param) {
     case LH_PARAM_NONE: return m->ulParameterLen == 0 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
     case LH_PARAM_IV16:
         if (m->ulParameterLen != 16)
@@ -61,8 +61,8 @@ static CK_RV encode(const lh_mechanism *row, const CK_MECHANISM *m, lh_buf *ret)
         return CKR_OK;
     case LH_PARAM_GCM: return encode_gcm(m, ret);
     case LH_PARAM_CTR: return encode_ctr(m, ret);
+    default: return CKR_MECHANISM_PARAM_INVALID;
     }
-    return CKR_MECHANISM_PARAM_INVALID;
 }
 
 CK_RV lh_token_params(const lh_mechanism *row, const CK_MECHANISM *mechanism, lh_buf *ret)

@@ -117,13 +117,18 @@ CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *cou
     CK_RV rv = enter_slot(slot, count, &token);
     if (rv != CKR_OK)
         return rv;
-    size_t rows_count;
-    const lh_mechanism *rows = lh_mechanism_table(&rows_count);
-    if (list && *count < rows_count)
+    CK_ULONG offered = 0;
+    const lh_mechanism *row = NULL;
+    for (size_t i = 0; (row = lh_mechanism_at(i)) != NULL; i++) {
+        if (!lh_mechanism_is_leased(row))
+            continue;
+        if (list && offered < *count)
+            list[offered] = row->type;
+        offered++;
+    }
+    if (list && *count < offered)
         rv = CKR_BUFFER_TOO_SMALL;
-    for (size_t i = 0; list && rv == CKR_OK && i < rows_count; i++)
-        list[i] = rows[i].type;
-    *count = rows_count;
+    *count = offered;
     return lh_token_leave(token, rv);
 }
 
@@ -139,7 +144,7 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_I
     if (rv != CKR_OK)
         return rv;
     const lh_mechanism *row = lh_mechanism_by_type(type);
-    if (!row)
+    if (!row || !lh_mechanism_is_leased(row))
         return lh_token_leave(token, CKR_MECHANISM_INVALID);
     memset(info, 0, sizeof(*info));
     info->ulMinKeySize = row->min_key;
@@ -147,8 +152,7 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_I
     for (size_t i = 0; i < LH_ARRAY_LEN(flags); i++)
         if (row->uses & flags[i].use)
             info->flags |= flags[i].flag;
-    const lh_key_row *key = lh_key_row_by_kind(row->key);
-    if (key && key->ck_type == CKK_EC)
+    if (row->keys & LH_TYPE_EC)
         info->flags |= CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
     return lh_token_leave(token, CKR_OK);
 }

@@ -24,6 +24,7 @@ typedef struct {
     bool active;
     unsigned use; /* LH_USE_… */
     const lh_mechanism *row;
+    unsigned key_bits; /* of an RSA modulus or of a curve's field; 0: neither, or not known */
     uint64_t key;
     lh_buf params;       /* encoded for the wire */
     bool parts;          /* fed in parts */

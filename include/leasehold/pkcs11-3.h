@@ -3,6 +3,8 @@
 #ifndef LEASEHOLD_PKCS11_3_H
 #define LEASEHOLD_PKCS11_3_H
 
+#include "leasehold/pkcs11-3-numbers.h"
+
 #include <p11-kit/pkcs11.h>
 
 /* PKCS #11 Cryptographic Token Interface Current Mechanisms Specification Version 3.0 */

@@ -52,7 +52,11 @@ lh_err lh_key_new(lh_crypto *c, enum lh_key_kind kind, const lh_secret *material
     LH_AUTO(lh_key_freep) lh_key *key = calloc(1, sizeof(*key));
     if (!key)
         return LH_RAISE(LH_E_NOMEM, 0);
+    const lh_key_row *row = lh_key_row_by_kind(kind);
+    if (!row)
+        return LH_REFUSE(LH_E_INVALID, "key-type", "there is no key of kind %d", (int)kind);
     key->kind = kind;
+    key->ck_type = row->ck_type;
     key->private_half = true;
     switch (kind) {
     case LH_KEY_EC_P256: LH_TRY(p256_new(c, bytes, key)); break;
@@ -80,6 +84,7 @@ lh_err lh_key_new_public(lh_crypto *c, enum lh_key_kind kind, lh_bytes point, lh
     if (!key)
         return LH_RAISE(LH_E_NOMEM, 0);
     key->kind = kind;
+    key->ck_type = row->ck_type;
     key->point_len = point.len;
     memcpy(key->point, point.data, point.len);
     if (kind == LH_KEY_EC_P256)

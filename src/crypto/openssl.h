@@ -37,7 +37,8 @@ struct lh_crypto {
 };
 
 struct lh_key {
-    enum lh_key_kind kind;
+    enum lh_key_kind kind; /* LH_KEY_NONE but for leased keys */
+    unsigned long ck_type; /* CKK_… */
     lh_secret *secret; /* symmetric keys: their bytes. NULL for pairs, whose secret is in pkey. */
     EVP_PKEY *pkey;    /* pairs */
     bool private_half; /* pairs: can sign */

@@ -5,17 +5,15 @@
 
 static const lh_op_family *family_of(const lh_mechanism *row)
 {
-    if (row->cipher)
-        return row->param == LH_PARAM_GCM ? &lh_op_gcm : &lh_op_cipher;
-    switch (row->key) {
-    case LH_KEY_NONE: return &lh_op_digest;
-    case LH_KEY_HMAC_SHA256: return &lh_op_hmac;
-    case LH_KEY_EC_P256: return &lh_op_ecdsa;
-    case LH_KEY_ED25519: return &lh_op_eddsa;
-    case LH_KEY_AES256:
-    case LH_KEY_KIND_COUNT:
-    default: return NULL;
-    }
+    static const lh_op_family *const families[] = {
+        [LH_FAMILY_DIGEST] = &lh_op_digest,
+        [LH_FAMILY_HMAC] = &lh_op_hmac,
+        [LH_FAMILY_CIPHER] = &lh_op_cipher,
+        [LH_FAMILY_AEAD] = &lh_op_gcm,
+        [LH_FAMILY_ECDSA] = &lh_op_ecdsa,
+        [LH_FAMILY_EDDSA] = &lh_op_eddsa,
+    };
+    return (size_t)row->family < LH_ARRAY_LEN(families) ? families[row->family] : NULL;
 }
 
 lh_err lh_op_refuse_param(const lh_op *op, const char *why)
@@ -41,7 +39,7 @@ static lh_err check(const lh_key *key, const lh_mechanism *row, unsigned use)
 {
     if (__builtin_popcount(use) != 1 || (row->uses & use) == 0)
         return LH_REFUSE(LH_E_INVALID, "mechanism-use", "%s cannot be used for that", row->name);
-    if ((row->key == LH_KEY_NONE) != (key == NULL) || (key && key->kind != row->key))
+    if ((row->keys == 0) != (key == NULL) || (key && !lh_mechanism_fits_type(row, key->ck_type)))
         return LH_REFUSE(LH_E_INVALID, "key-type", "%s does not work with a key of this type", row->name);
     if (key && key->pkey && !key->private_half && use != LH_USE_VERIFY)
         return LH_REFUSE(LH_E_INVALID, "key-type", "%s needs the private key for that", row->name);

@@ -13,6 +13,8 @@ enum lh_attribute_kind {
     LH_VALUE_BOOL,       /* CK_BBOOL; 1 byte on the wire */
     LH_VALUE_ULONG,      /* CK_ULONG; 8 bytes big-endian on the wire */
     LH_VALUE_ULONG_LIST, /* CK_ULONG[]; 8 bytes each */
+    LH_VALUE_TEMPLATE,   /* CK_ATTRIBUTE[]; on the wire attributes as in wire/calls.h, nested: at most
+                            LH_LIMIT_TEMPLATE_DEPTH deep. The functions below do not convert it. */
 };
 
 typedef struct {
@@ -29,7 +31,8 @@ enum lh_attribute_kind lh_attribute_kind_of(unsigned long type);
 
 /* A value between the wire and this machine's CK types. Both return the length of the converted value, and
  * write it where out is not NULL and size suffices; 0 bytes stay 0 bytes. SIZE_MAX where the value cannot be
- * of that kind (a CK_BBOOL of 3 bytes, a CK_ULONG that does not fit), and nothing is written. */
+ * of that kind (a CK_BBOOL of 3 bytes, a CK_ULONG that does not fit) or is a template, and nothing is
+ * written. */
 size_t lh_attribute_to_native(
     enum lh_attribute_kind kind, const uint8_t *wire, size_t len, void *out, size_t size);
 size_t lh_attribute_to_wire(

@@ -1,5 +1,4 @@
-/* The rows. Numbers and names of PKCS#11 only; src/crypto carries them out. Sources: PKCS #11 Current
- * Mechanisms Specification 2.40 and 3.0; for what CK_MECHANISM_INFO counts, each mechanism's own section. */
+/* Leased keys' kinds, and what is asked of mechanisms' rows. */
 #include "p11/mechanism.h"
 
 #include "base/macro.h"
@@ -17,6 +16,7 @@ static const lh_key_row key_rows[] = {
     {.kind = LH_KEY_EC_P256,
         .name = "ec-p256",
         .ck_type = CKK_EC,
+        .type = LH_TYPE_EC,
         .pair = true,
         .bits = 256,
         .ec_params = params_p256,
@@ -24,144 +24,66 @@ static const lh_key_row key_rows[] = {
     {.kind = LH_KEY_ED25519,
         .name = "ed25519",
         .ck_type = CKK_EC_EDWARDS,
+        .type = LH_TYPE_EDWARDS,
         .pair = true,
         .bits = 255,
         .ec_params = params_ed25519,
         .ec_params_len = sizeof(params_ed25519)},
-    {.kind = LH_KEY_AES256, .name = "aes-256", .ck_type = CKK_AES, .bits = 256, .secret_len = 32},
+    {.kind = LH_KEY_AES256,
+        .name = "aes-256",
+        .ck_type = CKK_AES,
+        .type = LH_TYPE_AES,
+        .bits = 256,
+        .secret_len = 32},
     {.kind = LH_KEY_HMAC_SHA256,
         .name = "hmac-sha256",
         .ck_type = CKK_GENERIC_SECRET,
+        .type = LH_TYPE_GENERIC,
         .bits = 256,
         .secret_len = 32},
 };
 
-enum { SIGN_VERIFY = LH_USE_SIGN | LH_USE_VERIFY, ENCRYPT_DECRYPT = LH_USE_ENCRYPT | LH_USE_DECRYPT };
-
-/* min_key and max_key: bits of the curve's field for EC, bytes for symmetric keys, 0 for digests. */
-static const lh_mechanism mechanism_rows[] = {
-    {.type = CKM_ECDSA,
-        .name = "ecdsa",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_EC_P256,
-        .min_key = 256,
-        .max_key = 256,
-        .max_output = 64},
-    {.type = CKM_ECDSA_SHA256,
-        .name = "ecdsa-sha256",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_EC_P256,
-        .digest = "SHA2-256",
-        .multipart = true,
-        .min_key = 256,
-        .max_key = 256,
-        .max_output = 64},
-    {.type = CKM_ECDSA_SHA384,
-        .name = "ecdsa-sha384",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_EC_P256,
-        .digest = "SHA2-384",
-        .multipart = true,
-        .min_key = 256,
-        .max_key = 256,
-        .max_output = 64},
-    {.type = CKM_ECDSA_SHA512,
-        .name = "ecdsa-sha512",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_EC_P256,
-        .digest = "SHA2-512",
-        .multipart = true,
-        .min_key = 256,
-        .max_key = 256,
-        .max_output = 64},
-    {.type = CKM_EDDSA,
-        .name = "eddsa",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_ED25519,
-        .min_key = 255,
-        .max_key = 255,
-        .max_output = 64},
-    {.type = CKM_AES_ECB,
-        .name = "aes-ecb",
-        .uses = ENCRYPT_DECRYPT,
-        .key = LH_KEY_AES256,
-        .cipher = "AES-256-ECB",
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32},
-    {.type = CKM_AES_CBC,
-        .name = "aes-cbc",
-        .uses = ENCRYPT_DECRYPT,
-        .key = LH_KEY_AES256,
-        .param = LH_PARAM_IV16,
-        .cipher = "AES-256-CBC",
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32},
-    {.type = CKM_AES_CBC_PAD,
-        .name = "aes-cbc-pad",
-        .uses = ENCRYPT_DECRYPT,
-        .key = LH_KEY_AES256,
-        .param = LH_PARAM_IV16,
-        .cipher = "AES-256-CBC",
-        .padding = true,
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32,
-        .max_output = 16},
-    {.type = CKM_AES_CTR,
-        .name = "aes-ctr",
-        .uses = ENCRYPT_DECRYPT,
-        .key = LH_KEY_AES256,
-        .param = LH_PARAM_CTR,
-        .cipher = "AES-256-CTR",
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32},
-    {.type = CKM_AES_GCM,
-        .name = "aes-gcm",
-        .uses = ENCRYPT_DECRYPT,
-        .key = LH_KEY_AES256,
-        .param = LH_PARAM_GCM,
-        .cipher = "AES-256-GCM",
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32,
-        .max_output = 16},
-    {.type = CKM_SHA256_HMAC,
-        .name = "hmac-sha256",
-        .uses = SIGN_VERIFY,
-        .key = LH_KEY_HMAC_SHA256,
-        .digest = "SHA2-256",
-        .multipart = true,
-        .min_key = 32,
-        .max_key = 32,
-        .max_output = 32},
-    {.type = CKM_SHA_1,
-        .name = "sha1",
-        .uses = LH_USE_DIGEST,
-        .digest = "SHA1",
-        .multipart = true,
-        .max_output = 20},
-    {.type = CKM_SHA256,
-        .name = "sha256",
-        .uses = LH_USE_DIGEST,
-        .digest = "SHA2-256",
-        .multipart = true,
-        .max_output = 32},
-    {.type = CKM_SHA384,
-        .name = "sha384",
-        .uses = LH_USE_DIGEST,
-        .digest = "SHA2-384",
-        .multipart = true,
-        .max_output = 48},
-    {.type = CKM_SHA512,
-        .name = "sha512",
-        .uses = LH_USE_DIGEST,
-        .digest = "SHA2-512",
-        .multipart = true,
-        .max_output = 64},
+/* CKK_ to bit; of an HMAC type also its digest, as the rows spell it. */
+static const struct {
+    unsigned long ck_type;
+    uint32_t bit;
+    const char *digest;
+} types[] = {
+    {CKK_RSA, LH_TYPE_RSA, NULL},
+    {CKK_DH, LH_TYPE_DH, NULL},
+    {CKK_EC, LH_TYPE_EC, NULL},
+    {CKK_GENERIC_SECRET, LH_TYPE_GENERIC, NULL},
+    {CKK_RC4, LH_TYPE_RC4, NULL},
+    {CKK_DES3, LH_TYPE_DES3, NULL},
+    {CKK_AES, LH_TYPE_AES, NULL},
+    {CKK_SHA_1_HMAC, LH_TYPE_HMAC, "SHA1"},
+    {CKK_SHA224_HMAC, LH_TYPE_HMAC, "SHA2-224"},
+    {CKK_SHA256_HMAC, LH_TYPE_HMAC, "SHA2-256"},
+    {CKK_SHA384_HMAC, LH_TYPE_HMAC, "SHA2-384"},
+    {CKK_SHA512_HMAC, LH_TYPE_HMAC, "SHA2-512"},
+    {CKK_SHA512_224_HMAC, LH_TYPE_HMAC, "SHA2-512/224"},
+    {CKK_SHA512_256_HMAC, LH_TYPE_HMAC, "SHA2-512/256"},
+    {CKK_SHA3_224_HMAC, LH_TYPE_HMAC, "SHA3-224"},
+    {CKK_SHA3_256_HMAC, LH_TYPE_HMAC, "SHA3-256"},
+    {CKK_SHA3_384_HMAC, LH_TYPE_HMAC, "SHA3-384"},
+    {CKK_SHA3_512_HMAC, LH_TYPE_HMAC, "SHA3-512"},
+    {CKK_CHACHA20, LH_TYPE_CHACHA20, NULL},
+    {CKK_AES_XTS, LH_TYPE_AES_XTS, NULL},
+    {CKK_EC_EDWARDS, LH_TYPE_EDWARDS, NULL},
+    {CKK_EC_MONTGOMERY, LH_TYPE_MONTGOMERY, NULL},
+    {CKK_HKDF, LH_TYPE_HKDF, NULL},
+    {CKK_ML_KEM, LH_TYPE_ML_KEM, NULL},
+    {CKK_ML_DSA, LH_TYPE_ML_DSA, NULL},
+    {CKK_SLH_DSA, LH_TYPE_SLH_DSA, NULL},
 };
+
+uint32_t lh_key_type_of(unsigned long ck_type)
+{
+    for (size_t i = 0; i < LH_ARRAY_LEN(types); i++)
+        if (types[i].ck_type == ck_type)
+            return types[i].bit;
+    return 0;
+}
 
 const lh_key_row *lh_key_row_by_kind(enum lh_key_kind kind)
 {
@@ -179,39 +101,122 @@ const lh_key_row *lh_key_row_by_name(const char *name)
     return NULL;
 }
 
+static const lh_mechanism *search(const lh_mechanism *rows, size_t count, unsigned long type)
+{
+    size_t low = 0;
+    while (low < count) {
+        size_t middle = low + (count - low) / 2;
+        if (rows[middle].type == type)
+            return &rows[middle];
+        if (rows[middle].type < type)
+            low = middle + 1;
+        else
+            count = middle;
+    }
+    return NULL;
+}
+
 const lh_mechanism *lh_mechanism_by_type(unsigned long type)
 {
-    for (size_t i = 0; i < LH_ARRAY_LEN(mechanism_rows); i++)
-        if (mechanism_rows[i].type == type)
-            return &mechanism_rows[i];
-    return NULL;
+    size_t count = 0;
+    const lh_mechanism *rows = lh_mechanism_asymmetric(&count);
+    const lh_mechanism *row = search(rows, count, type);
+    if (row)
+        return row;
+    rows = lh_mechanism_symmetric(&count);
+    return search(rows, count, type);
 }
 
 const lh_mechanism *lh_mechanism_by_name(const char *name)
 {
-    for (size_t i = 0; i < LH_ARRAY_LEN(mechanism_rows); i++)
-        if (strcmp(mechanism_rows[i].name, name) == 0)
-            return &mechanism_rows[i];
+    const lh_mechanism *row = NULL;
+    for (size_t i = 0; (row = lh_mechanism_at(i)) != NULL; i++)
+        if (strcmp(row->name, name) == 0)
+            return row;
     return NULL;
 }
 
-const lh_mechanism *lh_mechanism_table(size_t *ret_count)
+size_t lh_mechanism_count(void)
 {
-    *ret_count = LH_ARRAY_LEN(mechanism_rows);
-    return mechanism_rows;
+    size_t asymmetric = 0;
+    size_t symmetric = 0;
+    (void)lh_mechanism_asymmetric(&asymmetric);
+    (void)lh_mechanism_symmetric(&symmetric);
+    return asymmetric + symmetric;
+}
+
+const lh_mechanism *lh_mechanism_at(size_t index)
+{
+    size_t count = 0;
+    const lh_mechanism *rows = lh_mechanism_asymmetric(&count);
+    if (index < count)
+        return &rows[index];
+    index -= count;
+    rows = lh_mechanism_symmetric(&count);
+    return index < count ? &rows[index] : NULL;
+}
+
+bool lh_mechanism_fits_kind(const lh_mechanism *row, const lh_key_row *key)
+{
+    if (!key || row->standalone || row->legacy || (row->keys & key->type) == 0)
+        return false;
+    unsigned size = key->pair ? key->bits : (unsigned)key->secret_len;
+    return row->min_key <= size && size <= row->max_key;
+}
+
+bool lh_mechanism_is_leased(const lh_mechanism *row)
+{
+    if (row->uses == LH_USE_DIGEST)
+        return !row->standalone && !row->legacy;
+    for (size_t i = 0; i < LH_ARRAY_LEN(key_rows); i++)
+        if (lh_mechanism_fits_kind(row, &key_rows[i]))
+            return true;
+    return false;
+}
+
+bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type)
+{
+    for (size_t i = 0; i < LH_ARRAY_LEN(types); i++) {
+        if (types[i].ck_type != ck_type)
+            continue;
+        return (row->keys & types[i].bit) != 0 &&
+               (!types[i].digest || !row->digest || strcmp(types[i].digest, row->digest) == 0);
+    }
+    return false;
 }
 
 bool lh_mechanism_in_parts(const lh_mechanism *row, unsigned use)
 {
-    return row->multipart && !(row->param == LH_PARAM_GCM && use == LH_USE_DECRYPT);
+    enum { IN_PARTS = LH_USE_SIGN | LH_USE_VERIFY | LH_USE_ENCRYPT | LH_USE_DECRYPT | LH_USE_DIGEST };
+    return row->multipart && (use & IN_PARTS) != 0 &&
+           !(row->family == LH_FAMILY_AEAD && use == LH_USE_DECRYPT);
 }
 
-size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, size_t input_len)
+static bool is_rsa(const lh_mechanism *row)
+{
+    return row->family == LH_FAMILY_RSA_PKCS1 || row->family == LH_FAMILY_RSA_PSS ||
+           row->family == LH_FAMILY_RSA_OAEP || row->family == LH_FAMILY_RSA_RAW;
+}
+
+static size_t signature_len(const lh_mechanism *row, unsigned key_bits)
+{
+    if (key_bits > 0 && is_rsa(row))
+        return (key_bits + 7) / 8;
+    if (key_bits > 0 && row->family == LH_FAMILY_ECDSA)
+        return 2 * (((size_t)key_bits + 7) / 8);
+    if (key_bits > 0 && row->family == LH_FAMILY_EDDSA)
+        return key_bits <= 256 ? 64 : 114;
+    return row->max_output;
+}
+
+size_t lh_mechanism_output_len(const lh_mechanism *row, unsigned use, unsigned key_bits, size_t input_len)
 {
     if ((row->uses & use) == 0)
         return 0;
-    if (use == LH_USE_SIGN || use == LH_USE_DIGEST)
-        return row->max_output;
+    if (use == LH_USE_SIGN || use == LH_USE_DIGEST || use == LH_USE_SIGN_RECOVER)
+        return signature_len(row, key_bits);
+    if (is_rsa(row) && (use & (LH_USE_ENCRYPT | LH_USE_DECRYPT | LH_USE_VERIFY_RECOVER)) != 0)
+        return signature_len(row, key_bits);
     if (use == LH_USE_DECRYPT)
         return input_len;
     if (use == LH_USE_ENCRYPT)

@@ -339,16 +339,15 @@ static void list_key_kinds(char *out, size_t size)
 /* The mechanisms that fit a kind of key, as a text and, ended by NULL, as names. */
 static void list_mechanisms(const lh_key_row *key, char *out, size_t size, const char **names, size_t room)
 {
-    size_t rows = 0;
-    const lh_mechanism *table = lh_mechanism_table(&rows);
     size_t used = (size_t)snprintf(out, size, "a mechanism for %s keys:", key->name);
     size_t count = 0;
-    for (size_t i = 0; i < rows && used < size && count + 1 < room; i++) {
-        if (table[i].key != key->kind)
+    const lh_mechanism *at = NULL;
+    for (size_t i = 0; (at = lh_mechanism_at(i)) != NULL && used < size && count + 1 < room; i++) {
+        if (!lh_mechanism_fits_kind(at, key))
             continue;
-        int written = snprintf(out + used, size - used, "%s %s", count > 0 ? "," : "", table[i].name);
+        int written = snprintf(out + used, size - used, "%s %s", count > 0 ? "," : "", at->name);
         used += written > 0 ? (size_t)written : 0;
-        names[count++] = table[i].name;
+        names[count++] = at->name;
     }
     names[count] = NULL;
 }
@@ -363,7 +362,7 @@ static void take_allow(
     role->allow = first;
     for (const lh_yaml_node *at = lh_yaml_node_first(allow); at != NULL; at = lh_yaml_node_next(at)) {
         const lh_mechanism *mechanism = lh_mechanism_by_name(lh_yaml_node_text(at));
-        if (mechanism == NULL || mechanism->key != role->key) {
+        if (mechanism == NULL || !lh_mechanism_fits_kind(mechanism, key)) {
             char expected[OTHER_NAMES_SIZE];
             const char *names[32];
             list_mechanisms(key, expected, sizeof(expected), names, LH_ARRAY_LEN(names));

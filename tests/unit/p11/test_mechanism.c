@@ -11,33 +11,80 @@
 
 #include <cmocka.h>
 
-enum { ALL_USES = LH_USE_SIGN | LH_USE_VERIFY | LH_USE_ENCRYPT | LH_USE_DECRYPT | LH_USE_DIGEST };
+enum { ALL_USES = (1 << 14) - 1 };
 
 static void rows_are_whole(void **state)
 {
     (void)state;
-    size_t count = 0;
-    const lh_mechanism *rows = lh_mechanism_table(&count);
-    assert_int_equal(count, 15);
-    for (size_t i = 0; i < count; i++) {
-        const lh_mechanism *row = &rows[i];
+    const lh_mechanism *row = NULL;
+    for (size_t i = 0; (row = lh_mechanism_at(i)) != NULL; i++) {
         assert_ptr_equal(lh_mechanism_by_type(row->type), row); /* no type and no name stands twice */
         assert_ptr_equal(lh_mechanism_by_name(row->name), row);
         assert_true(row->uses != 0 && (row->uses & ~(unsigned)ALL_USES) == 0);
-        assert_true((row->key == LH_KEY_NONE) == (row->uses == LH_USE_DIGEST));
-        assert_true((row->cipher != NULL) == ((row->uses & LH_USE_ENCRYPT) != 0));
-        assert_true(row->cipher || row->param == LH_PARAM_NONE);
+        assert_true((row->keys == 0) == (row->uses == LH_USE_DIGEST));
         assert_true(!row->padding || row->cipher);
         assert_true(row->min_key <= row->max_key);
-        const lh_key_row *key = lh_key_row_by_kind(row->key);
-        assert_true((key == NULL) == (row->key == LH_KEY_NONE));
-        if (key)
-            assert_int_equal(row->max_key, key->pair ? key->bits : key->secret_len);
+        assert_true(!row->legacy || row->standalone);
     }
-    assert_null(lh_mechanism_by_type(CKM_RSA_PKCS));
-    assert_null(lh_mechanism_by_type(CKM_ECDSA_SHA1));
-    assert_null(lh_mechanism_by_name("ecdsa-sha1"));
+    assert_int_equal(lh_mechanism_count(), 15);
+    assert_null(lh_mechanism_by_type(0x80000000UL));
     assert_null(lh_mechanism_by_name(""));
+}
+
+/* lh_mechanism_by_type searches by halves. */
+static void rows_ascend(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    const lh_mechanism *rows = lh_mechanism_asymmetric(&count);
+    for (size_t i = 1; i < count; i++)
+        assert_true(rows[i - 1].type < rows[i].type);
+    rows = lh_mechanism_symmetric(&count);
+    for (size_t i = 1; i < count; i++)
+        assert_true(rows[i - 1].type < rows[i].type);
+}
+
+static void leased(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ecdsa", "ecdsa-sha256", "ecdsa-sha384", "ecdsa-sha512", "eddsa",
+        "aes-ecb", "aes-cbc", "aes-cbc-pad", "aes-ctr", "aes-gcm", "hmac-sha256", "sha1", "sha256", "sha384",
+        "sha512"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(names); i++)
+        assert_true(lh_mechanism_is_leased(lh_mechanism_by_name(names[i])));
+    lh_mechanism row = *lh_mechanism_by_name("ecdsa");
+    const lh_key_row *p256 = lh_key_row_by_name("ec-p256");
+    assert_true(lh_mechanism_fits_kind(&row, p256));
+    assert_false(lh_mechanism_fits_kind(&row, lh_key_row_by_name("aes-256")));
+    assert_false(lh_mechanism_fits_kind(&row, NULL));
+    row.standalone = true;
+    assert_false(lh_mechanism_fits_kind(&row, p256));
+    row.standalone = false;
+    row.legacy = true;
+    assert_false(lh_mechanism_fits_kind(&row, p256));
+    row.legacy = false;
+    row.min_key = 257;
+    assert_false(lh_mechanism_fits_kind(&row, p256));
+    row = *lh_mechanism_by_name("sha1");
+    row.legacy = true;
+    assert_false(lh_mechanism_is_leased(&row));
+}
+
+static void types(void **state)
+{
+    (void)state;
+    assert_int_equal(lh_key_type_of(CKK_RSA), LH_TYPE_RSA);
+    assert_int_equal(lh_key_type_of(0x4b), LH_TYPE_SLH_DSA);
+    assert_int_equal(lh_key_type_of(CKK_DSA), 0);
+    const lh_mechanism *ecdsa = lh_mechanism_by_name("ecdsa");
+    assert_true(lh_mechanism_fits_type(ecdsa, CKK_EC));
+    assert_false(lh_mechanism_fits_type(ecdsa, CKK_EC_EDWARDS));
+    assert_false(lh_mechanism_fits_type(ecdsa, CKK_DSA));
+    lh_mechanism hmac = *lh_mechanism_by_name("hmac-sha256");
+    hmac.keys |= LH_TYPE_HMAC;
+    assert_true(lh_mechanism_fits_type(&hmac, CKK_SHA256_HMAC));
+    assert_false(lh_mechanism_fits_type(&hmac, CKK_SHA384_HMAC)); /* another digest's */
+    assert_true(lh_mechanism_fits_type(&hmac, CKK_GENERIC_SECRET));
 }
 
 /* Numbers as the specification prints them (PKCS #11 2.40 and 3.0 headers), not as a header here has them. */
@@ -92,25 +139,32 @@ static void output_lengths(void **state)
     static const struct {
         const char *name;
         unsigned use;
+        unsigned bits;
         size_t input;
         size_t want;
     } cases[] = {
-        {"ecdsa-sha256", LH_USE_SIGN, 1000, 64},
-        {"ecdsa-sha256", LH_USE_VERIFY, 1000, 0},
-        {"ecdsa-sha256", LH_USE_ENCRYPT, 1000, 0},
-        {"hmac-sha256", LH_USE_SIGN, 0, 32},
-        {"sha512", LH_USE_DIGEST, 7, 64},
-        {"aes-cbc", LH_USE_ENCRYPT, 32, 32},
-        {"aes-cbc-pad", LH_USE_ENCRYPT, 32, 48},
-        {"aes-cbc-pad", LH_USE_DECRYPT, 48, 48},
-        {"aes-gcm", LH_USE_ENCRYPT, 5, 21},
-        {"aes-gcm", LH_USE_DECRYPT, 21, 21},
-        {"aes-gcm", LH_USE_ENCRYPT, SIZE_MAX, SIZE_MAX},
-        {"aes-gcm", LH_USE_ENCRYPT, SIZE_MAX - 15, SIZE_MAX},
+        {"ecdsa-sha256", LH_USE_SIGN, 256, 1000, 64},
+        {"ecdsa-sha256", LH_USE_VERIFY, 256, 1000, 0},
+        {"ecdsa-sha256", LH_USE_ENCRYPT, 256, 1000, 0},
+        {"hmac-sha256", LH_USE_SIGN, 0, 0, 32},
+        {"sha512", LH_USE_DIGEST, 0, 7, 64},
+        {"aes-cbc", LH_USE_ENCRYPT, 0, 32, 32},
+        {"aes-cbc-pad", LH_USE_ENCRYPT, 0, 32, 48},
+        {"aes-cbc-pad", LH_USE_DECRYPT, 0, 48, 48},
+        {"aes-gcm", LH_USE_ENCRYPT, 0, 5, 21},
+        {"aes-gcm", LH_USE_DECRYPT, 0, 21, 21},
+        {"aes-gcm", LH_USE_ENCRYPT, 0, SIZE_MAX, SIZE_MAX},
+        {"aes-gcm", LH_USE_ENCRYPT, 0, SIZE_MAX - 15, SIZE_MAX},
+        {"ecdsa", LH_USE_SIGN, 0, 32, 132},
+        {"ecdsa", LH_USE_SIGN, 384, 32, 96},
+        {"ecdsa", LH_USE_SIGN, 521, 32, 132},
+        {"eddsa", LH_USE_SIGN, 255, 32, 64},
+        {"eddsa", LH_USE_SIGN, 448, 32, 114},
+        {"eddsa", LH_USE_SIGN, 0, 32, 114},
     };
     for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++)
-        assert_int_equal(
-            lh_mechanism_output_len(lh_mechanism_by_name(cases[i].name), cases[i].use, cases[i].input),
+        assert_int_equal(lh_mechanism_output_len(lh_mechanism_by_name(cases[i].name), cases[i].use,
+                             cases[i].bits, cases[i].input),
             cases[i].want);
 }
 
@@ -139,6 +193,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
+        cmocka_unit_test(rows_ascend),
+        cmocka_unit_test(leased),
+        cmocka_unit_test(types),
         cmocka_unit_test(numbers),
         cmocka_unit_test(key_rows),
         cmocka_unit_test(output_lengths),

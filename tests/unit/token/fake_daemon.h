@@ -75,6 +75,8 @@ static void fake_pair(lh_buf *b, uint64_t handle, CK_ULONG class, CK_ULONG type,
     static const uint8_t id[] = "0123456789abcdef";
     lh_wire_put_ulong(b, CKA_CLASS, class);
     lh_wire_put_ulong(b, CKA_KEY_TYPE, type);
+    const char *params = type == CKK_EC ? "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07" : "\x06\x03\x2b\x65\x70";
+    lh_wire_put_attribute(b, CKA_EC_PARAMS, 0, LH_BYTES_STR(params));
     lh_wire_put_attribute(b, CKA_LABEL, 0, LH_BYTES_STR(label));
     lh_wire_put_attribute(b, CKA_ID, 0, LH_BYTES(id, 16));
     lh_wire_put_bool(b, CKA_TOKEN, true);
@@ -186,13 +188,13 @@ static void fake_cipher(unsigned use, lh_bytes data, lh_buf *out)
 static lh_err fake_end(unsigned use, const lh_mechanism *row, uint64_t sum, lh_bytes signature, lh_buf *out)
 {
     if (use == LH_USE_VERIFY) {
-        if (signature.len != row->max_output)
+        if (signature.len != lh_mechanism_output_len(row, LH_USE_SIGN, 256, 0))
             return LH_REFUSE(LH_E_INVALID, "signature-length", "length");
         return signature.data[0] == (uint8_t)sum ? LH_SUCCESS : LH_FAIL(LH_E_SIGNATURE, "wrong");
     }
     if (use == LH_USE_DECRYPT)
         return LH_SUCCESS;
-    for (size_t i = 0; i < row->max_output; i++)
+    for (size_t i = 0; i < lh_mechanism_output_len(row, use, 256, 0); i++)
         lh_put_u8(out, (uint8_t)(sum + i));
     return LH_SUCCESS;
 }

@@ -177,8 +177,9 @@ static void mechanisms_come_from_the_table(void **state)
     CK_MECHANISM_TYPE list[64];
     CK_MECHANISM_INFO info;
     CK_ULONG n = 0;
-    size_t rows;
-    lh_mechanism_table(&rows);
+    size_t rows = 0;
+    for (size_t i = 0; i < lh_mechanism_count(); i++)
+        rows += lh_mechanism_is_leased(lh_mechanism_at(i));
     assert_int_equal(C_Initialize(NULL), CKR_OK);
     assert_int_equal(C_GetMechanismList(0, NULL, &n), CKR_OK);
     assert_int_equal(n, rows);
