@@ -81,6 +81,7 @@ struct lh_params {
     size_t n_users;
     char label[LH_LIMIT_PARTITION_NAME + 1]; /* partition.initialize */
     uint8_t verifier[32];                    /* partition.initialize, .pin: SHA-256 of the PIN's verifier */
+    bool has_verifier;                       /* partition.initialize: else no SO PIN */
     lh_certificate_chain *chain;             /* certificate.attach */
 };
 
@@ -96,8 +97,8 @@ struct lh_params {
  *   partition.create      {"name": NAME, "users": [UID, …], "so": "pin" or "quorum"}; NAME is 1 to 32 bytes
  * of visible characters, no space at its ends; no users: every user of the socket; without "so" it is "pin"
  *   partition.destroy     {"name": NAME}
- *   partition.initialize  {"partition": NAME, "label": LABEL, "pin-verifier": SHA-256 in hex}
- *   partition.pin         {"partition": NAME, "pin-verifier": SHA-256 in hex}
+ *   partition.initialize  {"partition": NAME, "label": LABEL, "pin-verifier": SHA-256 in hex}; without the
+ * last: no SO PIN partition.pin         {"partition": NAME, "pin-verifier": SHA-256 in hex}
  *   certificate.attach    {"role": NAME, "workload": ID, "chain": [CERTIFICATE, …]}: base64 of DER, leaf
  * first, as one text or as a list of texts that are put together certificate.remove    {"role": NAME,
  * "workload": ID} Errors: LH_E_INVALID with reason "params" (the message says what was expected),

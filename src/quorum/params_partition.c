@@ -40,6 +40,8 @@ static lh_err read_users(json_t *list, lh_params *params)
 {
     size_t index;
     json_t *user;
+    if (!list)
+        return LH_SUCCESS;
     if (!json_is_array(list) || json_array_size(list) > LH_LIMIT_PARTITION_USERS)
         return lh_params_expected("\"users\" is a list of at most 256 user numbers");
     if (json_array_size(list) == 0)
@@ -93,10 +95,9 @@ lh_err lh_params_read_partition_name(lh_crypto *c, lh_bytes bytes, lh_params *pa
 
 static lh_err read_verifier(json_t *object, lh_params *params)
 {
-    bool found = false;
     LH_TRY(read_label(object, "partition", params->partition));
-    LH_TRY(lh_params_hex(object, "pin-verifier", params->verifier, sizeof params->verifier, &found));
-    return found ? LH_SUCCESS : lh_params_expected("\"pin-verifier\" is a SHA-256 of 64 hex digits");
+    return lh_params_hex(
+        object, "pin-verifier", params->verifier, sizeof params->verifier, &params->has_verifier);
 }
 
 lh_err lh_params_read_initialize(lh_crypto *c, lh_bytes bytes, lh_params *params)
@@ -115,5 +116,7 @@ lh_err lh_params_read_pin(lh_crypto *c, lh_bytes bytes, lh_params *params)
     LH_AUTO(lh_params_free_json) json_t *object = NULL;
     LH_TRY(lh_params_object(bytes, &object));
     LH_TRY(lh_params_members(object, (const char *const[]){"partition", "pin-verifier", NULL}));
-    return read_verifier(object, params);
+    LH_TRY(read_verifier(object, params));
+    return params->has_verifier ? LH_SUCCESS
+                                : lh_params_expected("\"pin-verifier\" is a SHA-256 of 64 hex digits");
 }

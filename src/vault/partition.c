@@ -5,12 +5,15 @@
  * over. */
 #include "admin/call.h"
 #include "base/clock.h"
+#include "codec/bin.h"
 #include "crypto/hash.h"
 #include "vault/partition_internal.h"
 
 #include <stdio.h>
 
 #define PARAMETERS_MAX 1024
+#define RECORD_FORMAT 1 /* and then the verifier */
+#define RECORD_MAX (1 + LH_PARTITION_VERIFIER_MAX)
 
 static lh_err record_id(const uint8_t *proposal, lh_record_id *ret)
 {
@@ -20,29 +23,35 @@ static lh_err record_id(const uint8_t *proposal, lh_record_id *ret)
 /* --- execution -------------------------------------------------------------------------------------------
  */
 
-/* The verifier that a proposal was made with, out of the store. */
-static lh_err take_verifier(lh_vault *v, lh_record_txn *txn, const uint8_t *proposal,
-    const uint8_t expected[LH_SHA256_SIZE], lh_buf *out)
+/* The verifier that a proposal was made with, out of the store; none where none is signed for. */
+static lh_err take_verifier(
+    lh_vault *v, lh_record_txn *txn, const lh_params *params, const uint8_t *proposal, lh_buf *out)
 {
+    LH_AUTO(lh_buf_free) lh_buf record = LH_BUF_INIT(RECORD_MAX);
     uint8_t digest[LH_SHA256_SIZE];
     lh_record_id id;
     LH_TRY(record_id(proposal, &id));
-    lh_err err = lh_txn_get(txn, LH_RECORD_VERIFIER, &id, out);
+    lh_err err = lh_txn_get(txn, LH_RECORD_VERIFIER, &id, &record);
     if (err.code == LH_E_NOT_FOUND)
         return LH_REFUSE(LH_E_CORRUPT, "pin-verifier", "the verifier that belongs to the proposal is gone");
     LH_TRY(err);
-    const lh_bytes bytes = lh_buf_bytes(out);
-    LH_TRY(lh_sha256(v->crypto, &bytes, 1, digest));
-    if (memcmp(digest, expected, sizeof(digest)) != 0)
+    if (record.len == 0 || record.data[0] != RECORD_FORMAT)
+        return LH_REFUSE(LH_E_CORRUPT, "pin-verifier", "a PIN verifier's record is malformed");
+    const lh_bytes verifier = LH_BYTES(record.data + 1, record.len - 1);
+    LH_TRY(lh_sha256(v->crypto, &verifier, 1, digest));
+    bool right =
+        params->has_verifier ? memcmp(digest, params->verifier, sizeof(digest)) == 0 : verifier.len == 0;
+    if (!right)
         return LH_REFUSE(
             LH_E_CORRUPT, "pin-verifier", "the verifier is not the one that the officers signed for");
+    lh_buf_append(out, verifier.data, verifier.len);
+    LH_TRY(lh_buf_status(out));
     return lh_txn_delete(txn, LH_RECORD_VERIFIER, &id);
 }
 
 static lh_err set_up(lh_vault *v, lh_record_txn *txn, const lh_params *params, const uint8_t *proposal)
 {
     const lh_partition_hooks *hooks = &v->partition_hooks;
-    bool pin = params->operation->kind == LH_OPERATION_PARTITION_PIN;
     LH_AUTO(lh_buf_free) lh_buf verifier = LH_BUF_INIT(LH_PARTITION_VERIFIER_MAX);
     const lh_state_partition *partition =
         lh_state_find_partition(lh_chain_state(v->core->chain), params->partition);
@@ -50,8 +59,8 @@ static lh_err set_up(lh_vault *v, lh_record_txn *txn, const lh_params *params, c
         return LH_RAISE(LH_E_INTERNAL, 0);
     if (!hooks->initialize || !hooks->set_pin)
         return LH_REFUSE(LH_E_UNSUPPORTED, "partition-missing", "nothing keeps partitions here");
-    LH_TRY(take_verifier(v, txn, proposal, params->verifier, &verifier));
-    if (pin)
+    LH_TRY(take_verifier(v, txn, params, proposal, &verifier));
+    if (params->operation->kind == LH_OPERATION_PARTITION_PIN)
         return hooks->set_pin(v, txn, partition, lh_buf_bytes(&verifier));
     return hooks->initialize(v, txn, partition, params->label, lh_buf_bytes(&verifier));
 }
@@ -143,7 +152,11 @@ static lh_err propose(lh_record_txn *txn, void *arg)
     if (!j->proposal->operation->internal)
         return LH_RAISE(LH_E_INTERNAL, 0);
     LH_TRY(record_id(j->proposal->id, &id));
-    LH_TRY(lh_txn_put(txn, LH_RECORD_VERIFIER, &id, j->wanted->verifier));
+    LH_AUTO(lh_buf_free) lh_buf record = LH_BUF_INIT(RECORD_MAX);
+    lh_put_u8(&record, RECORD_FORMAT);
+    lh_put_raw(&record, j->wanted->verifier.data, j->wanted->verifier.len);
+    LH_TRY(lh_buf_status(&record));
+    LH_TRY(lh_txn_put(txn, LH_RECORD_VERIFIER, &id, lh_buf_bytes(&record)));
     return lh_event_append(core, txn, "proposal.created",
         json_pack("{s:o, s:s, s:s}", "proposal", lh_event_hex(j->proposal->id, LH_GOVERNED_ID_SIZE),
             "operation", j->wanted->operation, "requester", j->wanted->requester));
@@ -155,10 +168,11 @@ static lh_err write_parameters(lh_vault *v, const lh_partition_proposal *wanted,
     char hex[2 * LH_SHA256_SIZE + 1];
     LH_TRY(lh_sha256(v->crypto, &wanted->verifier, 1, digest));
     lh_hex(digest, sizeof(digest), hex);
+    bool initialize = strcmp(wanted->operation, "partition.initialize") == 0;
     /* A name or label that JSON would escape is refused when the parameters are read. */
     LH_AUTO(lh_json_freep)
-    json_t *object = json_pack("{s:s, s:s*, s:s}", "partition", wanted->partition, "label",
-        strcmp(wanted->operation, "partition.initialize") == 0 ? wanted->label : NULL, "pin-verifier", hex);
+    json_t *object = json_pack("{s:s, s:s*, s:s*}", "partition", wanted->partition, "label",
+        initialize ? wanted->label : NULL, "pin-verifier", wanted->verifier.len > 0 ? hex : NULL);
     if (!object)
         return LH_REFUSE(LH_E_INVALID, "partition-name", "a partition's name and label are UTF-8");
     char *text = json_dumps(object, JSON_INDENT(1));
@@ -172,7 +186,7 @@ static lh_err write_parameters(lh_vault *v, const lh_partition_proposal *wanted,
 
 static lh_err check_wanted(const lh_partition_proposal *wanted)
 {
-    if (wanted->verifier.len == 0 || wanted->verifier.len > LH_PARTITION_VERIFIER_MAX)
+    if (wanted->verifier.len > LH_PARTITION_VERIFIER_MAX)
         return LH_FAIL(LH_E_LIMIT, "a verifier of %zu bytes", wanted->verifier.len);
     /* Whoever is named as an officer could withdraw it. */
     return lh_ok(lh_roster_check_name(wanted->requester)) ? LH_RAISE(LH_E_INTERNAL, 0) : LH_SUCCESS;

@@ -34,8 +34,9 @@ typedef struct {
     const char *operation; /* partition.initialize or partition.pin */
     const char *partition; /* its name */
     const char *label;     /* partition.initialize: the new label, without blanks at its end */
-    lh_bytes
-        verifier; /* of the new PIN, at most LH_PARTITION_VERIFIER_MAX bytes; officers see its SHA-256 only */
+    /* Of the new PIN, at most LH_PARTITION_VERIFIER_MAX bytes; officers see its SHA-256 only. Empty: no SO
+     * PIN (partition.initialize only). */
+    lh_bytes verifier;
     const char *requester; /* for officers: "user 1000, process 1234"; no officer's name can look like it */
 } lh_partition_proposal;
 
