@@ -16,8 +16,8 @@
 #   TOKEN_PIN     the user PIN, or nothing for a token that has none (then nobody logs in); TOKEN_SO_PIN likewise
 #   TOKEN_ENV     names of environment variables that the module needs (for programs that clear theirs)
 #   W             an empty folder; HOME is in it, and TMPDIR
-# As root, a test of a server that does not serve as root sets CLIENT_USER=games before client_matrix (others run as who
-# they are): the vault, token_tool and $W are that user's then, and the test starts its server as that user.
+# As root, a test of a program that does not work as root sets CLIENT_USER=games before client_matrix (others run as who
+# they are): the vault, token_tool and $W are that user's then, and the test runs its program as that user.
 # A step is one of
 #   try WHAT COMMAND...             must succeed; its output is in $W/out
 #   try_output WHAT REGEX COMMAND...  must succeed, and say what REGEX (extended) matches
@@ -157,7 +157,7 @@ not_here() { client_result "$1" "- $2"; }
 # keys come from the policy
 own() {
     if [ "$TOKEN" = leased ]; then
-        not_here "$2" "a leased token's objects come from the policy alone"
+        not_here "$2" "a leased token holds the keys that the policy names (EC, Ed25519, AES, HMAC), and no objects of one's own"
     else
         "$@"
     fi
@@ -383,6 +383,18 @@ distinguished_name = name
 CONF
     export OPENSSL_CONF=$W/openssl.cnf
 }
+
+# client_p11kit: registers the module with p11-kit for CLIENT_USER alone, which must not be root: p11-kit ignores root's
+# own configuration. What uses it is run with user.
+client_p11kit() {
+    mkdir -p "$HOME/.config/pkcs11/modules"
+    echo "module: $TOKEN_MODULE" >"$HOME/.config/pkcs11/modules/tested.module"
+    is_root && chown -R "$CLIENT_USER" "$HOME/.config"
+    return 0
+}
+
+# user COMMAND...: as CLIENT_USER
+user() { as_user "$CLIENT_USER" "$@"; }
 
 # --- servers -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@
 client_begin "curl" curl
 client_need curl nginx
 client_how "\`openssl.cnf\` as for OpenSSL; \`curl --engine pkcs11 --key-type ENG --key \
-'pkcs11:token=LABEL;object=KEY;type=private;pin-value=PIN' --cert FILE URL\`."
+'pkcs11:token=LABEL;object=KEY;type=private;pin-value=PIN' --cert FILE URL\`; a \
+certificate in the token is \`--cert-type ENG --cert 'pkcs11:...;type=cert'\`."
 
 start_nginx() { # PORT
     cat >"$W/nginx.conf" <<CONF
@@ -34,6 +35,10 @@ anyone() { # OPTIONS...: without a certificate of one's own
 with_key() {
     anyone --engine pkcs11 --key-type ENG --key "$PRIVATE_URI" --cert "$W/$KEY_LABEL.crt" "$@"
 }
+cert_in_token() {
+    token_tool --write-object "$W/$KEY_LABEL.crt.der" --type cert --id "$KEY_ID" --label "$KEY_LABEL" &&
+        anyone --engine pkcs11 --key-type ENG --key "$PRIVATE_URI" --cert-type ENG --cert "$KEY_URI;type=cert"
+}
 other_key() { # a certificate for another key
     anyone --engine pkcs11 --key-type ENG --key "$PRIVATE_URI" --cert "$W/server.crt"
 }
@@ -57,6 +62,7 @@ steps() {
     try_output "mutual TLS 1.2: EC" "TLSv1.2 client SUCCESS CN=the client" with_key --tls-max 1.2
     try "12 requests, 4 processes at a time" parallel
     try_fail "a certificate that is not the key's is refused" "key|private|mismatch" other_key
+    own try_output "mutual TLS with the certificate from the token, too" "client SUCCESS CN=the client" cert_in_token
     [ "$TOKEN" = leased ] || { client_key rsa && client_cert "$KEY_LABEL" "the client"; } ||
         client_failed "a key" "$(client_reason)"
     own try_output "mutual TLS 1.3: RSA" "TLSv1.3 client SUCCESS CN=the client" with_key
