@@ -64,6 +64,18 @@ replaced() {
 }
 
 
+# The workers go on with a vault that has been away.
+after_restart() {
+    local what="the vault's daemon is killed and started again: handshakes go on"
+    if [ "$TOKEN" != leased ]; then
+        not_here "$what" "no daemon that the test could start again"
+        return
+    fi
+    lh_daemon_kill9
+    lh_daemon_start
+    try "$what" many
+}
+
 handshakes() { # KIND NAME
     local how=
     if [ "$1" = rsa ]; then how=own; fi
@@ -84,6 +96,7 @@ steps() {
     handshakes ec EC
     try "reload under load: new workers" reload
     try "a worker is killed: another takes its place" replaced
+    after_restart
     client_stop
 }
 
