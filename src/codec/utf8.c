@@ -97,3 +97,17 @@ enum lh_rune lh_utf8_rune(uint32_t code_point)
         return LH_RUNE_CONTROL;
     return is_invisible(code_point) ? LH_RUNE_INVISIBLE : LH_RUNE_VISIBLE;
 }
+
+bool lh_utf8_is_label(lh_bytes text, size_t max)
+{
+    if (text.len == 0 || text.len > max || text.data[0] == ' ' || text.data[text.len - 1] == ' ')
+        return false;
+    while (text.len > 0) {
+        uint32_t code = 0;
+        size_t n = lh_utf8_next(text, &code);
+        if (n == 0 || lh_utf8_rune(code) != LH_RUNE_VISIBLE)
+            return false;
+        text = LH_BYTES(text.data + n, text.len - n);
+    }
+    return true;
+}

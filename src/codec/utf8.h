@@ -18,5 +18,8 @@ enum lh_rune {
 size_t lh_utf8_next(lh_bytes text, uint32_t *ret_code_point);
 bool lh_utf8_valid(lh_bytes text);
 enum lh_rune lh_utf8_rune(uint32_t code_point);
+/* Whether text is 1 to max bytes of visible characters without a space at either end: what a padded label can
+ * hold without being taken for another. */
+bool lh_utf8_is_label(lh_bytes text, size_t max);
 
 #endif

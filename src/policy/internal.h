@@ -37,8 +37,13 @@ struct lh_policy {
     size_t role_count;
     lh_policy_grant *grants;
     size_t grant_count;
-    size_t *workloads_by_id; /* indices, sorted by id */
-    size_t *roles_by_name;   /* indices, sorted by name */
+    lh_policy_partition *partitions;
+    size_t partition_count;
+    size_t *partition_workloads; /* of all partitions, one after the other */
+    size_t partition_workload_count;
+    size_t *partitions_by_name; /* indices, sorted by name */
+    size_t *workloads_by_id;    /* indices, sorted by id */
+    size_t *roles_by_name;      /* indices, sorted by name */
     size_t *grants_by_workload;
     uint8_t (*digests)[32];
     size_t digest_count;
@@ -73,6 +78,15 @@ LH_MUST lh_err lh_policy_matching(
     const lh_policy *policy, const lh_policy_facts *facts, size_t **ret, size_t *ret_count);
 /* Does no other workload of the policy use this one's uid? False without a uid, and for root. */
 bool lh_policy_uid_is_own(const lh_policy *policy, const lh_policy_workload *workload);
+
+/* partition.c: the schema of `partitions:`, and what it says once workloads have their names. Errors go to
+ * problems; LH_E_NOMEM. */
+extern const lh_schema lh_policy_partitions_schema;
+LH_MUST lh_err lh_policy_take_partitions(lh_policy *policy, const lh_yaml_node *list, lh_problems *problems);
+
+/* An error at a node: what was expected, and its text with what may have been meant (NULL: nothing). */
+void lh_policy_refuse_text(
+    const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *near);
 
 /* Warnings about a policy that parses. */
 void lh_policy_lint(const lh_policy *policy, lh_problems *problems);

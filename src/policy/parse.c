@@ -179,6 +179,7 @@ static const lh_schema_field policy_fields[] = {
     {"workloads", &workloads_schema, false},
     {"roles", &roles_schema, false},
     {"grants", &grants_schema, false},
+    {"partitions", &lh_policy_partitions_schema, false},
     {NULL, NULL, false},
 };
 static const lh_schema policy_schema = {
@@ -192,7 +193,7 @@ static void refuse(const lh_yaml_node *node, lh_problems *problems, const char *
         expected, found);
 }
 
-static void refuse_text(
+void lh_policy_refuse_text(
     const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *near)
 {
     char found[192];
@@ -225,6 +226,10 @@ static lh_err allocate(lh_policy *policy, const lh_yaml_node *root)
     for (const lh_yaml_node *at = roles != NULL ? lh_yaml_node_first(roles) : NULL; at != NULL;
          at = lh_yaml_node_next(at))
         mechanisms += count_children(lh_yaml_get(at, "allow"));
+    const lh_yaml_node *partitions = lh_yaml_get(root, "partitions");
+    for (const lh_yaml_node *at = partitions != NULL ? lh_yaml_node_first(partitions) : NULL; at != NULL;
+         at = lh_yaml_node_next(at))
+        mechanisms += count_children(lh_yaml_get(at, "legacy"));
     size_t grants = count_children(lh_yaml_get(root, "grants"));
     policy->workloads = calloc(count_children(workloads) + 1, sizeof(*policy->workloads));
     policy->roles = calloc(count_children(roles) + 1, sizeof(*policy->roles));
@@ -253,7 +258,7 @@ static void take_digests(
         lh_schema_digest(at, first[count]);
         for (size_t i = 0; i < count; i++) {
             if (memcmp(first[i], first[count], sizeof(first[i])) == 0)
-                refuse_text(at, problems, "each digest once", NULL);
+                lh_policy_refuse_text(at, problems, "each digest once", NULL);
         }
         count++;
     }
@@ -320,7 +325,7 @@ static void take_workload(lh_policy *policy, const lh_yaml_node *node, lh_proble
         char expected[320];
         (void)snprintf(
             expected, sizeof(expected), "an ID of the trust domain: spiffe://%s/...", policy->trust_domain);
-        refuse_text(id, problems, expected, NULL);
+        lh_policy_refuse_text(id, problems, expected, NULL);
     }
 }
 
@@ -366,12 +371,12 @@ static void take_allow(
             char expected[OTHER_NAMES_SIZE];
             const char *names[32];
             list_mechanisms(key, expected, sizeof(expected), names, LH_ARRAY_LEN(names));
-            refuse_text(at, problems, expected, lh_schema_nearest(lh_yaml_node_text(at), names));
+            lh_policy_refuse_text(at, problems, expected, lh_schema_nearest(lh_yaml_node_text(at), names));
             continue;
         }
         for (size_t i = 0; i < role->allow_count; i++) {
             if (first[i] == mechanism)
-                refuse_text(at, problems, "each mechanism once", NULL);
+                lh_policy_refuse_text(at, problems, "each mechanism once", NULL);
         }
         first[role->allow_count++] = mechanism;
         policy->mechanism_count++;
@@ -394,7 +399,7 @@ static void take_derive(lh_policy_role *role, const lh_yaml_node *derive, lh_pro
     }
     char expected[OTHER_NAMES_SIZE];
     list_key_kinds(expected, sizeof(expected));
-    refuse_text(key, problems, expected, NULL);
+    lh_policy_refuse_text(key, problems, expected, NULL);
 }
 
 static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
@@ -417,7 +422,7 @@ static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *
     take_derive(role, lh_yaml_get(node, "derive"), problems);
     take_allow(policy, role, lh_yaml_get(node, "allow"), problems);
     if (role->max_ttl < role->ttl)
-        refuse_text(max_ttl, problems, "a max_ttl not shorter than ttl", NULL);
+        lh_policy_refuse_text(max_ttl, problems, "a max_ttl not shorter than ttl", NULL);
     if (lh_schema_enum(custody, custody_names, 0) == CUSTODY_TPM)
         refuse(custody, problems, "vault", "\"tpm\", which is not offered in this version");
 }
@@ -430,9 +435,9 @@ static void take_grant(lh_policy *policy, const lh_yaml_node *node, lh_problems 
     const lh_policy_workload *to = lh_policy_workload_by_id(policy, lh_yaml_node_text(workload));
     const lh_policy_role *of = lh_policy_role_by_name(policy, lh_yaml_node_text(role));
     if (to == NULL)
-        refuse_text(workload, problems, "the id of a workload of this document", NULL);
+        lh_policy_refuse_text(workload, problems, "the id of a workload of this document", NULL);
     if (of == NULL)
-        refuse_text(role, problems, "the name of a role of this document", NULL);
+        lh_policy_refuse_text(role, problems, "the name of a role of this document", NULL);
     if (to == NULL || of == NULL)
         return;
     lh_policy_grant *grant = &policy->grants[policy->grant_count];
@@ -519,6 +524,7 @@ lh_err lh_policy_parse(lh_bytes doc, const char *file, lh_policy **ret, lh_probl
     LH_TRY(lh_policy_build_names(policy));
     check_names(policy, problems);
     take_list(policy, "grants", take_grant, problems);
+    LH_TRY(lh_policy_take_partitions(policy, lh_yaml_get(root, "partitions"), problems));
     if (problems->errors != before)
         return lh_problems_status(problems, "policy");
     group_grants(policy);

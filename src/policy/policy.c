@@ -26,6 +26,9 @@ void lh_policy_free(lh_policy *policy)
     free(policy->digests);
     free(policy->labels);
     free(policy->mechanisms);
+    free(policy->partitions);
+    free(policy->partition_workloads);
+    free(policy->partitions_by_name);
     lh_yaml_free(policy->yaml);
     free(policy);
 }

@@ -70,6 +70,18 @@ typedef struct {
     unsigned to;   /* exclusive; smaller than from: past midnight */
 } lh_policy_grant;
 
+/* What policy adds about a standalone partition; one that stands in no entry is as its officers made it. */
+typedef struct {
+    lh_place place;
+    size_t index;
+    const char *name;                  /* of the partition, which need not exist (yet) */
+    const size_t *workloads;           /* indices: only processes attested as one of these may see it */
+    size_t workload_count;             /* 0: any process that may otherwise */
+    const lh_mechanism *const *legacy; /* rows that are legacy, allowed in it for what they verify, decrypt or
+                                          unwrap */
+    size_t legacy_count;
+} lh_policy_partition;
+
 /* Parse and check a document.
  * file:     its name for people, copied (also into problems).
  * ret:      freed by the caller with lh_policy_free; untouched on error.
@@ -92,12 +104,15 @@ const char *lh_policy_trust_domain(const lh_policy *policy);
 size_t lh_policy_workload_count(const lh_policy *policy);
 size_t lh_policy_role_count(const lh_policy *policy);
 size_t lh_policy_grant_count(const lh_policy *policy);
+size_t lh_policy_partition_count(const lh_policy *policy);
 /* NULL past the end. */
 const lh_policy_workload *lh_policy_workload_at(const lh_policy *policy, size_t index);
 const lh_policy_role *lh_policy_role_at(const lh_policy *policy, size_t index);
 const lh_policy_grant *lh_policy_grant_at(const lh_policy *policy, size_t index);
+const lh_policy_partition *lh_policy_partition_at(const lh_policy *policy, size_t index);
 /* NULL where there is none. */
 const lh_policy_workload *lh_policy_workload_by_id(const lh_policy *policy, const char *id);
 const lh_policy_role *lh_policy_role_by_name(const lh_policy *policy, const char *name);
+const lh_policy_partition *lh_policy_partition_find(const lh_policy *policy, const char *name);
 
 #endif

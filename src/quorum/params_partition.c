@@ -6,18 +6,11 @@
 static const char NAME_EXPECTED[] =
     "a partition's name or label has 1 to 32 bytes of visible characters, without a space at either end";
 
-/* Blanks fill a label up, so one at its end could not be told from none. */
 static lh_err check_label(const char *label)
 {
-    lh_bytes rest = LH_BYTES_STR(label);
-    bool good = rest.len > 0 && label[0] != ' ' && label[rest.len - 1] != ' ';
-    while (good && rest.len > 0) {
-        uint32_t code = 0;
-        size_t n = lh_utf8_next(rest, &code);
-        good = n > 0 && lh_utf8_rune(code) == LH_RUNE_VISIBLE;
-        rest = LH_BYTES(rest.data + n, rest.len - n);
-    }
-    return good ? LH_SUCCESS : LH_REFUSE(LH_E_INVALID, "partition-name", "%s", NAME_EXPECTED);
+    if (lh_utf8_is_label(LH_BYTES_STR(label), LH_LIMIT_PARTITION_NAME))
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_INVALID, "partition-name", "%s", NAME_EXPECTED);
 }
 
 static lh_err read_label(json_t *object, const char *key, char out[LH_LIMIT_PARTITION_NAME + 1])

@@ -75,6 +75,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             decide(policy, lh_policy_workload_at(policy, i), role != NULL ? role->name : "none");
         }
     }
+    for (size_t i = 0; policy != NULL && i < lh_policy_partition_count(policy); i++) {
+        const lh_policy_partition *partition = lh_policy_partition_at(policy, i);
+        if (lh_policy_partition_find(policy, partition->name) != partition)
+            abort();
+        for (size_t k = 0; k < partition->workload_count; k++)
+            if (lh_policy_workload_at(policy, partition->workloads[k]) == NULL)
+                abort();
+        for (size_t k = 0; k < partition->legacy_count; k++)
+            if (!partition->legacy[k]->legacy)
+                abort();
+    }
     lh_problems_clear(&problems);
     return 0;
 }

@@ -145,7 +145,7 @@ static void bad_text_and_keys(void **state)
             "on line 1)\n"},
         {DOMAIN "grant: []\n",
             "p:2:1: error: grant: expected one of the keys trust_domain, workloads, roles, "
-            "grants, found \"grant\"; did you mean \"grants\"?\n"},
+            "grants, partitions, found \"grant\"; did you mean \"grants\"?\n"},
         {DOMAIN "workloads: {}\n", "p:2:12: error: workloads: expected a list of workloads, found a map\n"},
         {DOMAIN "workloads:\n", "p:2:1: error: workloads: expected a list of workloads, found nothing\n"},
         {DOMAIN "workloads: [x]\n", "p:2:13: error: workloads[0]: expected a workload, found \"x\"\n"},
@@ -401,6 +401,104 @@ static void the_documented_example_parses(void **state)
     lh_problems_clear(&problems);
 }
 
+#define TWO_WORKLOADS                                                                                        \
+    "workloads:\n  - { id: spiffe://t/a, attest: { unit: a.service } }\n"                                    \
+    "  - { id: spiffe://t/b, attest: { unit: b.service } }\n"
+
+static void partitions_are_read(void **state)
+{
+    (void)state;
+    const char *doc =
+        DOMAIN TWO_WORKLOADS "partitions:\n"
+                             "  - { partition: Web tokens, workloads: [spiffe://t/b, spiffe://t/a] }\n"
+                             "  - { partition: nothing more }\n";
+    lh_problems problems = LH_PROBLEMS_INIT;
+    LH_AUTO(lh_policy_freep) lh_policy *policy = NULL;
+    assert_true(lh_ok(lh_policy_parse(LH_BYTES_STR(doc), "p.yaml", &policy, &problems)));
+    assert_int_equal(lh_policy_partition_count(policy), 2);
+    const lh_policy_partition *web = lh_policy_partition_find(policy, "Web tokens");
+    const lh_policy_partition *nothing = lh_policy_partition_find(policy, "nothing more");
+    assert_null(lh_policy_partition_find(policy, "Web"));
+    assert_ptr_equal(web, lh_policy_partition_at(policy, 0));
+    assert_null(lh_policy_partition_at(policy, 2));
+    assert_int_equal(web->workload_count, 2);
+    assert_string_equal(lh_policy_workload_at(policy, web->workloads[0])->id, "spiffe://t/b");
+    assert_string_equal(lh_policy_workload_at(policy, web->workloads[1])->id, "spiffe://t/a");
+    assert_int_equal(web->legacy_count, 0);
+    assert_int_equal(nothing->workload_count + nothing->legacy_count, 0);
+    lh_problems_clear(&problems);
+}
+
+static void partitions_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list, *where, *what;
+    } cases[] = {
+        {"[{ workloads: [spiffe://t/a] }]", "partitions[0]", "partition"},
+        {"[{ partition: '' }]", "partitions[0].partition", "expected a partition's name"},
+        {"[{ partition: ' a' }]", "partitions[0].partition", "expected a partition's name"},
+        {"[{ partition: 'a ' }]", "partitions[0].partition", "expected a partition's name"},
+        {"[{ partition: \"a\\u202e\" }]", "partitions[0].partition", "expected a partition's name"},
+        {"[{ partition: 123456789012345678901234567890123 }]", "partitions[0].partition", "expected"},
+        {"[{ partition: a, workloads: [] }]", "partitions[0].workloads", "expected"},
+        {"[{ partition: a, workloads: [spiffe://t/c] }]", "partitions[0].workloads[0]", "of this document"},
+        {"[{ partition: a, workloads: [spiffe://t/a, spiffe://t/a] }]", "partitions[0].workloads[1]", "once"},
+        {"[{ partition: a, workloads: spiffe://t/a }]", "partitions[0].workloads", "expected a list"},
+        {"[{ partition: a, legacy: [] }]", "partitions[0].legacy", "expected"},
+        {"[{ partition: a, legacy: [no-such] }]", "partitions[0].legacy[0]", "expected a legacy mechanism"},
+        {"[{ partition: a, legacy: [aes-gcm] }]", "partitions[0].legacy[0]", "expected a legacy mechanism"},
+        {"[{ partition: a }, { partition: b }, { partition: a }]", "partitions[2]", "again"},
+        {"[{ partition: a, users: [1] }]", "partitions[0].users", ""},
+        {"{ partition: a }", "partitions", "expected a list"},
+    };
+    for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++) {
+        char doc[512];
+        lh_problems problems = LH_PROBLEMS_INIT;
+        lh_policy *policy = NULL;
+        LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(8192);
+        (void)snprintf(doc, sizeof(doc), DOMAIN TWO_WORKLOADS "partitions: %s\n", cases[i].list);
+        if (lh_ok(lh_policy_parse(LH_BYTES_STR(doc), "p.yaml", &policy, &problems)))
+            fail_msg("accepted: %s", cases[i].list);
+        lh_problems_format(&problems, &text);
+        if (problems.errors != 1 || !strstr(lh_buf_cstr(&text), cases[i].where) ||
+            !strstr(lh_buf_cstr(&text), cases[i].what))
+            fail_msg("%s: %s", cases[i].list, lh_buf_cstr(&text));
+        lh_problems_clear(&problems);
+    }
+}
+
+/* The first row that is legacy, wherever the table has one. */
+static void legacy_mechanisms(void **state)
+{
+    (void)state;
+    const lh_mechanism *row = NULL;
+    for (size_t i = 0; (row = lh_mechanism_at(i)) != NULL && !row->legacy; i++)
+        ;
+    if (row == NULL)
+        skip();
+    for (int i = 0; i < 3; i++) {
+        char doc[512];
+        lh_problems problems = LH_PROBLEMS_INIT;
+        LH_AUTO(lh_policy_freep) lh_policy *policy = NULL;
+        LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(8192);
+        (void)snprintf(doc, sizeof(doc), DOMAIN "partitions: [{ partition: a, legacy: [%s%s%s] }]\n",
+            row->name,
+            i == 1   ? ", "
+            : i == 2 ? "x"
+                     : "",
+            i == 1 ? row->name : "");
+        lh_err err = lh_policy_parse(LH_BYTES_STR(doc), "p.yaml", &policy, &problems);
+        lh_problems_format(&problems, &text);
+        assert_true(lh_ok(err) == (i == 0));
+        if (i == 0)
+            assert_ptr_equal(lh_policy_partition_find(policy, "a")->legacy[0], row);
+        assert_true(i != 1 || strstr(lh_buf_cstr(&text), "each mechanism once"));
+        assert_true(i != 2 || strstr(lh_buf_cstr(&text), "did you mean"));
+        lh_problems_clear(&problems);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +510,9 @@ int main(void)
         cmocka_unit_test(warnings_do_not_refuse),
         cmocka_unit_test(users_are_resolved),
         cmocka_unit_test(the_documented_example_parses),
+        cmocka_unit_test(partitions_are_read),
+        cmocka_unit_test(partitions_refused),
+        cmocka_unit_test(legacy_mechanisms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
