@@ -16,6 +16,8 @@ static lh_err records_new(lh_store *store, lh_crypto *crypto, const lh_secret *r
     LH_AUTO(lh_records_freep) lh_records *records = calloc(1, sizeof(*records));
     if (!records)
         return LH_RAISE(LH_E_NOMEM, 0);
+    pthread_mutex_init(&records->gate, NULL);
+    pthread_cond_init(&records->left, NULL);
     pthread_mutex_init(&records->lock, NULL);
     pthread_mutex_init(&records->commit_lock, NULL);
     records->store = store;
@@ -123,12 +125,28 @@ lh_err lh_records_open(lh_store *store, lh_crypto *crypto, const lh_secret *root
     return LH_SUCCESS;
 }
 
+static void unhook(lh_records *records)
+{
+    if (records->hooked)
+        lh_store_set_hooks(records->store, NULL);
+    records->hooked = false;
+}
+
+void lh_records_shut(lh_records *records)
+{
+    pthread_mutex_lock(&records->gate);
+    records->shut = true;
+    while (records->writing > 0)
+        pthread_cond_wait(&records->left, &records->gate);
+    pthread_mutex_unlock(&records->gate);
+    unhook(records);
+}
+
 void lh_records_free(lh_records *records)
 {
     if (!records)
         return;
-    if (records->hooked)
-        lh_store_set_hooks(records->store, NULL);
+    unhook(records);
     for (unsigned kind = 0; kind < LH_RECORD_KIND_END; kind++) {
         lh_directory_free(&records->directory[kind]);
         lh_directory_free(&records->changes[kind]);
@@ -136,6 +154,8 @@ void lh_records_free(lh_records *records)
     free(records->journal);
     lh_secret_free(records->root);
     lh_secret_free(records->sum_key);
+    pthread_cond_destroy(&records->left);
+    pthread_mutex_destroy(&records->gate);
     pthread_mutex_destroy(&records->lock);
     pthread_mutex_destroy(&records->commit_lock);
     free(records);

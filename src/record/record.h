@@ -78,6 +78,11 @@ LH_MUST lh_err lh_records_open(lh_store *store, lh_crypto *crypto, const lh_secr
 void lh_records_free(lh_records *records);
 LH_DEFINE_FREEP(lh_records, lh_records_free)
 
+/* From now on nothing is written through these records (lh_records_write: LH_E_STATE, reason "records-shut"),
+ * and others may be opened on the same store; what is under way is waited for. Reading through them makes no
+ * sense any more. For whoever still holds them when they are to be no more. */
+void lh_records_shut(lh_records *records);
+
 typedef lh_err (*lh_record_txn_fn)(lh_record_txn *txn, void *arg);
 /* As lh_store_write: fn runs on the writer thread, its error undoes what it did alone, and when this returns
  * success all of it is durable. Blocks on the disk. */

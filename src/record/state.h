@@ -26,6 +26,11 @@ struct lh_records {
     lh_secret *sum_key; /* of the head's sums */
     bool hooked;
 
+    pthread_mutex_t gate; /* of these three; writes wait elsewhere */
+    pthread_cond_t left;
+    size_t writing;
+    bool shut;
+
     pthread_mutex_t commit_lock;
     pthread_mutex_t lock;
     lh_directory directory[LH_RECORD_KIND_END]; /* the head's own entry too */

@@ -43,7 +43,18 @@ static lh_err run_call(lh_store_txn *store, void *arg)
 lh_err lh_records_write(lh_records *records, lh_record_txn_fn fn, void *arg)
 {
     struct call call = {records, fn, arg};
-    return lh_store_write(records->store, run_call, &call);
+    pthread_mutex_lock(&records->gate);
+    bool shut = records->shut;
+    records->writing += shut ? 0 : 1;
+    pthread_mutex_unlock(&records->gate);
+    if (shut)
+        return LH_REFUSE(LH_E_STATE, "records-shut", "the vault was sealed meanwhile: nothing was written");
+    lh_err err = lh_store_write(records->store, run_call, &call);
+    pthread_mutex_lock(&records->gate);
+    if (--records->writing == 0)
+        pthread_cond_broadcast(&records->left);
+    pthread_mutex_unlock(&records->gate);
+    return err;
 }
 
 /* The record as the group has it. */

@@ -434,6 +434,31 @@ static void test_reading_what_is_rewritten(void **state)
 
 /* --- opening --- */
 
+static lh_err write_one(lh_record_txn *txn, void *arg)
+{
+    (void)arg;
+    lh_record_id id = lh_record_id_from_u64(77);
+    return lh_txn_put(txn, LH_RECORD_LEASE, &id, LH_BYTES_STR("written"));
+}
+
+/* Others may be opened on the same store while somebody still holds the old ones, which write nothing. */
+static void test_shut(void **state)
+{
+    struct fixture *f = *state;
+    lh_record_id id = lh_record_id_from_u64(77);
+    lh_records *old = f->records;
+    lh_records_shut(old);
+    assert_int_equal(lh_records_write(old, write_one, NULL).code, LH_E_STATE);
+    assert_string_equal(lh_err_last()->reason, "records-shut");
+    assert_lh_ok(lh_records_open(f->store, f->crypto, f->root, &f->records));
+    assert_false(lh_record_exists(f->records, LH_RECORD_LEASE, &id));
+    lh_records_free(old); /* and leave the others' hooks alone */
+    assert_lh_ok(lh_records_write(f->records, write_one, NULL));
+    assert_true(lh_record_exists(f->records, LH_RECORD_LEASE, &id));
+    fixture_reopen(f);
+    assert_true(lh_record_exists(f->records, LH_RECORD_LEASE, &id));
+}
+
 static void test_create_and_open(void **state)
 {
     struct fixture *f = *state;
@@ -510,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_listeners, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_many_at_once, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_reading_what_is_rewritten, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_shut, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_create_and_open, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_root_key, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_is_readable_at_rest, fixture_set_up, fixture_tear_down),
