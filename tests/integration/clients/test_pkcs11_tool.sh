@@ -235,6 +235,13 @@ wrap_aes() { # MECHANISM OPTIONS...: an AES key under an AES key, and back
             --application-label unwrapped2 --extractable &&
         same_key 66 67
 }
+wrap_sensitive() { # under a key that can also decrypt what it has wrapped, as pkcs11-tool makes them
+    token_tool --keygen --key-type AES:32 --label doubtful --id 71 --usage-wrap --usage-decrypt &&
+        token_tool --keygen --key-type AES:16 --label precious --id 72 --extractable --sensitive || return 127
+    token_tool --wrap --mechanism AES-KEY-WRAP --id 71 --application-id 72 -o "$W/wrapped" ||
+        token_tool --wrap --mechanism AES-CBC --iv 00000000000000000000000000000000 --id 71 --application-id 72 \
+            -o "$W/wrapped"
+}
 always_auth() {
     generate rsa:2048 careful 52 --always-auth --usage-sign &&
         token_tool --sign --mechanism SHA256-RSA-PKCS --id 52 -i "$W/data" -o "$W/sig" &&
@@ -287,6 +294,7 @@ use_objects() {
     own try "--wrap, --unwrap: RSA-PKCS" wrap_rsa
     own try "--wrap, --unwrap: AES-CBC-PAD" wrap_aes AES-CBC-PAD --iv 00000000000000000000000000000000
     own try "--wrap, --unwrap: AES-KEY-WRAP" wrap_aes AES-KEY-WRAP
+    own try_fail "a sensitive key is not wrapped under one that can decrypt, too" "CKR_KEY_NOT_WRAPPABLE" wrap_sensitive
     own try "a key with --always-auth asks for the PIN each time" always_auth
 }
 
