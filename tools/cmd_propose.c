@@ -3,6 +3,7 @@
 #include "output.h"
 #include "policy/policy.h"
 #include "proposal.h"
+#include "propose_partition.h"
 #include "roster.h"
 #include "verify/reference.h"
 
@@ -132,6 +133,10 @@ static lh_err run(lh_cli *cli)
         {"officers.change", propose_officers},
         {"hold.lift", propose_lift},
         {"lease.revoke", propose_revoke},
+        {"partition.create", propose_partition_create},
+        {"partition.destroy", propose_partition_destroy},
+        {"certificate.attach", propose_certificate_attach},
+        {"certificate.remove", propose_certificate_remove},
         {"vault.seal", propose_nothing},
         {"vault.unseal", propose_nothing},
     };
@@ -148,6 +153,7 @@ static const cli_option options[] = {
     {"pcrs", "LIST", "with --from-tpm: which PCRs, such as 0-7"},
     {"officer-key", "NAME=KEY.pub", "officers.change: an officer of the new roster; repeat"},
     {"threshold", "M", "officers.change: how many officers an operation will take"},
+    PROPOSE_PARTITION_OPTIONS,
     {NULL, NULL, NULL},
 };
 
@@ -159,6 +165,10 @@ const cli_command cmd_propose = {
                "  propose reference.set FILE       reference values; or --from-tpm in FILE's place\n"
                "  propose parent.create NAME       a parent key that roles derive from\n"
                "  propose officers.change          the roster that --officer-key and --threshold give\n"
+               "  propose partition.create NAME    a standalone partition; see --user and --so\n"
+               "  propose partition.destroy NAME   delete one with all that is in it\n"
+               "  propose certificate.attach       show --chain beside the key of --role and --workload\n"
+               "  propose certificate.remove       show that key without certificates\n"
                "  propose hold.lift ID             lift a hold\n"
                "  propose hold.place FILE          a hold, as JSON; `leasehold hold add` is easier\n"
                "  propose lease.revoke ID          end a lease and hold its workload and role\n"

@@ -24,6 +24,8 @@ static const cli_command *const commands[] = {
     &cmd_lease_show,
     &cmd_lease_end,
     &cmd_lease_revoke,
+    &cmd_partition_list,
+    &cmd_partition_show,
     &cmd_hold_list,
     &cmd_hold_add,
     &cmd_hold_lift,

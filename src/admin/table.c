@@ -306,6 +306,38 @@ FIELDS(hold) = {
 };
 FIELDS(holds_reply) = {LIST("holds", REQUIRED, PAGE, hold), END};
 
+/* partitions */
+FIELDS(pin_status) = {
+    BOOL("set", REQUIRED),
+    NUMBER("failures", REQUIRED, ANY_NUMBER),
+    BOOL("locked", REQUIRED),
+    NUMBER("wait_ms", REQUIRED, ANY_NUMBER),
+    END,
+};
+FIELDS(partition) = {
+    LINE("name", REQUIRED, LH_LIMIT_PARTITION_NAME),
+    NUMBER("number", REQUIRED, ANY_NUMBER),
+    LINE("so", REQUIRED, 16),
+    NUMBERS("users", REQUIRED, LH_LIMIT_PARTITION_USERS, UINT32_MAX),
+    STRINGS("workloads", REQUIRED, LH_LIMIT_WORKLOADS, LH_LIMIT_SPIFFE_ID),
+    STRINGS("legacy", REQUIRED, PAGE, 64),
+    BOOL("initialized", OPTIONAL),
+    BOOL("blank", OPTIONAL),
+    TEXT("label", OPTIONAL, LH_LIMIT_PARTITION_NAME),
+    TEXT("serial", OPTIONAL, 32),
+    LINE("created", OPTIONAL, TIME),
+    NUMBER("objects", OPTIONAL, ANY_NUMBER),
+    NUMBER("keys", OPTIONAL, ANY_NUMBER),
+    NUMBER("bytes", OPTIONAL, ANY_NUMBER),
+    NUMBER("logins", OPTIONAL, ANY_NUMBER),
+    OBJECT("so_pin", OPTIONAL, pin_status),
+    OBJECT("user_pin", OPTIONAL, pin_status),
+    END,
+};
+FIELDS(partition_list_reply) = {LIST("partitions", REQUIRED, PAGE, partition), BOOL("more", OPTIONAL), END};
+FIELDS(partition_show_request) = {LINE("name", REQUIRED, LH_LIMIT_PARTITION_NAME), END};
+FIELDS(partition_show_reply) = {OBJECT("partition", REQUIRED, partition), END};
+
 /* log */
 FIELDS(log_show_request) = {
     NUMBER("from", OPTIONAL, ANY_NUMBER),
@@ -375,6 +407,8 @@ static const lh_admin_call table[] = {
     {"lease.show", LH_ADMIN_ADMIN, by_id, lease_show_reply},
     {"lease.end", LH_ADMIN_ADMIN, by_id, nothing},
     {"holds", LH_ADMIN_ADMIN, nothing, holds_reply},
+    {"partition.list", LH_ADMIN_ADMIN, nothing, partition_list_reply},
+    {"partition.show", LH_ADMIN_ADMIN, partition_show_request, partition_show_reply},
     {"log.show", LH_ADMIN_ADMIN, log_show_request, log_show_reply},
     {"log.leaves", LH_ADMIN_ADMIN, log_leaves_request, log_leaves_reply},
     {"log.checkpoint", LH_ADMIN_ADMIN, nothing, log_checkpoint_reply},

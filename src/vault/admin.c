@@ -28,6 +28,8 @@ static const struct {
     {"lease.show", LH_NEEDS_OPEN, lh_admin_lease_show},
     {"lease.end", LH_NEEDS_OPEN, lh_admin_lease_end},
     {"holds", LH_NEEDS_GOVERNANCE, lh_admin_holds},
+    {"partition.list", LH_NEEDS_GOVERNANCE, lh_admin_partition_list},
+    {"partition.show", LH_NEEDS_GOVERNANCE, lh_admin_partition_show},
     {"log.show", LH_NEEDS_OPEN, lh_admin_log_show},
     {"log.leaves", LH_NEEDS_OPEN, lh_admin_log_leaves},
     {"log.checkpoint", LH_NEEDS_GOVERNANCE, lh_admin_log_checkpoint},

@@ -1,0 +1,76 @@
+/* partition.list, partition.show: standalone partitions as officers made them, and what policy adds. */
+#include "vault/admin_internal.h"
+
+#define LIST_SIZE (LH_LIMIT_MESSAGE - 4096) /* bytes of partitions in one answer: it must fit a message */
+
+static json_t *users_of(const lh_state_partition *partition)
+{
+    json_t *users = json_array();
+    for (size_t i = 0; i < partition->n_users; i++)
+        json_array_append_new(users, json_integer(partition->users[i]));
+    return users;
+}
+
+static json_t *workloads_of(const lh_policy *policy, const lh_policy_partition *rule)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; rule && i < rule->workload_count; i++)
+        json_array_append_new(list, json_string(lh_policy_workload_at(policy, rule->workloads[i])->id));
+    return list;
+}
+
+static json_t *legacy_of(const lh_policy_partition *rule)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; rule && i < rule->legacy_count; i++)
+        json_array_append_new(list, json_string(rule->legacy[i]->name));
+    return list;
+}
+
+/* NULL where memory ran out. */
+static json_t *configured(const lh_rules *rules, const lh_state_partition *partition)
+{
+    const lh_policy_partition *rule =
+        rules->policy ? lh_policy_partition_find(rules->policy, partition->name) : NULL;
+    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o}", "name", partition->name, "number",
+        (json_int_t)partition->number, "so", partition->so_quorum ? "quorum" : "pin", "users",
+        users_of(partition), "workloads", workloads_of(rules->policy, rule), "legacy", legacy_of(rule));
+}
+
+LH_ADMIN_HANDLER(lh_admin_partition_list)
+{
+    (void)caller;
+    (void)request;
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    if (!rules)
+        return lh_vault_require_open(v);
+    LH_AUTO(lh_json_freep) json_t *list = json_array();
+    size_t room = LIST_SIZE;
+    bool more = false;
+    for (size_t i = 0; i < rules->governed.n_partitions && !more; i++) {
+        LH_AUTO(lh_json_freep) json_t *one = configured(rules, &rules->governed.partitions[i]);
+        if (!one)
+            return LH_RAISE(LH_E_NOMEM, 0);
+        size_t size = json_dumpb(one, NULL, 0, JSON_COMPACT) + 1;
+        more = size > room;
+        room -= more ? 0 : size;
+        if (!more && json_array_append(list, one) != 0)
+            return LH_RAISE(LH_E_NOMEM, 0);
+    }
+    *ret_fields = json_pack("{s:O, s:b}", "partitions", list, "more", more);
+    return LH_SUCCESS;
+}
+
+LH_ADMIN_HANDLER(lh_admin_partition_show)
+{
+    (void)caller;
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
+    const char *name = lh_admin_string(request, "name");
+    if (!rules)
+        return lh_vault_require_open(v);
+    const lh_state_partition *partition = lh_state_find_partition(&rules->governed, name);
+    if (!partition)
+        return LH_REFUSE(LH_E_NOT_FOUND, "partition-unknown", "there is no partition named %s", name);
+    *ret_fields = json_pack("{s:o}", "partition", configured(rules, partition));
+    return LH_SUCCESS;
+}
