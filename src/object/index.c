@@ -325,10 +325,8 @@ lh_err lh_index_new(lh_index **ret)
     return LH_SUCCESS;
 }
 
-void lh_index_free(lh_index *index)
+void lh_index_clear(lh_index *index)
 {
-    if (!index)
-        return;
     for (size_t i = 0; i < index->all.len; i++)
         free(index->all.entries[i]);
     for (size_t i = 0; i < index->capacity; i++)
@@ -336,6 +334,15 @@ void lh_index_free(lh_index *index)
     free(index->all.entries);
     free(index->slots);
     free(index->handles);
+    uint64_t key[2] = {index->key[0], index->key[1]};
+    *index = (lh_index){.key = {key[0], key[1]}};
+}
+
+void lh_index_free(lh_index *index)
+{
+    if (!index)
+        return;
+    lh_index_clear(index);
     free(index);
 }
 

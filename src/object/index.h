@@ -41,6 +41,8 @@ LH_DEFINE_FREEP(lh_index_entry, lh_index_entry_free)
 /* Add, in place of one with the same handle; entry is taken over. LH_E_NOMEM: then the entry is freed and the
  * index is as if it had no object of that handle. */
 LH_MUST lh_err lh_index_add(lh_index *index, lh_index_entry *entry_taken);
+/* Forget every object. Entries that were made before can still be added. */
+void lh_index_clear(lh_index *index);
 /* False where there is none. */
 bool lh_index_remove(lh_index *index, uint64_t handle);
 bool lh_index_find(const lh_index *index, uint64_t handle, lh_index_facts *ret);
