@@ -35,6 +35,8 @@ press() {
 
 own_tests() {
     try_output "--test" "No errors" no_error token_tool --test
+    own try_output "--moz-cert" "OK, successful" token_tool --session-rw --moz-cert "$W/$KEY_LABEL.crt.der" --id 6d6f7a \
+        --key-type rsa:2048
     own try "--test-ec" no_error token_tool --session-rw --test-ec --key-type EC:prime256v1 --id 0e --label test-ec
     try "--test-fork" no_error token_tool --test-fork
     try "--test-threads IN (C_Initialize without locks)" threads plain --test-threads IN -L
