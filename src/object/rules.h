@@ -35,9 +35,8 @@ enum {
     LH_HISTORY_DERIVE = 32,
     LH_HISTORY_ENCAPSULATE = 64, /* DECAPSULATE of a private key */
     LH_HISTORY_MIXED = 256,      /* derived by mixing a sensitive key with data that others know */
-    LH_HISTORY_CLOSED =
-        512, /* public key: its private half was made with it, can never leave and only unwraps */
-    LH_HISTORY_GUARDED = 1024, /* unwrapped by a guardian: its value may be a sensitive key's */
+    LH_HISTORY_CLOSED = 512,     /* public key: its private half, made with it, is a guardian */
+    LH_HISTORY_CONFINED = 1024,  /* born with CKA_ALLOWED_MECHANISMS that all prove integrity */
 };
 
 /* --- new objects -----------------------------------------------------------------------------------------*/

@@ -1,0 +1,255 @@
+#include "object/rules_table.h"
+
+#include "leasehold/leasehold.h"
+#include "leasehold/pkcs11-3.h"
+#include "p11/mechanism.h"
+
+/* short forms for the table alone */
+#define DATA LH_KIND_DATA
+#define CERT LH_KIND_CERTIFICATE
+#define X509 LH_KIND_X509
+#define ATTR LH_KIND_ATTRIBUTE_CERTIFICATE
+#define PUB LH_KIND_PUBLIC
+#define PRIV LH_KIND_PRIVATE
+#define SEC LH_KIND_SECRET
+#define HIDDEN LH_KIND_HIDDEN_KEY
+#define KEY LH_KIND_KEY
+#define DOM LH_KIND_DOMAIN
+#define TRUST LH_KIND_TRUST
+#define ALL LH_KIND_ALL
+
+#define CREATE LH_WHEN_CREATE
+#define GEN LH_WHEN_GENERATE
+#define UNWRAP LH_WHEN_UNWRAP
+#define DERIVE LH_WHEN_DERIVE
+#define COPY LH_WHEN_COPY
+#define SET LH_WHEN_SET
+#define NEW LH_WHEN_NEW
+#define ANY (LH_WHEN_NEW | LH_WHEN_CHANGE)
+#define NEVER 0
+
+#define SECRET LH_RULE_SECRET
+#define PART LH_RULE_PART
+#define OPTIONAL LH_RULE_OPTIONAL
+
+#define EC_TYPES (LH_TYPE_EC | LH_TYPE_EDWARDS | LH_TYPE_MONTGOMERY)
+#define PQ_TYPES (LH_TYPE_ML_KEM | LH_TYPE_ML_DSA | LH_TYPE_SLH_DSA)
+/* secret keys whose length the type alone does not tell */
+#define SIZED (LH_TYPE_AES | LH_TYPE_GENERIC | LH_TYPE_HMAC | LH_TYPE_HKDF | LH_TYPE_AES_XTS | LH_TYPE_RC4)
+
+#define ROW(type, form, kinds, keys, said, needed, flags, fallback)                                          \
+    {                                                                                                        \
+        (uint32_t)(type), LH_FORM_##form, (kinds), (keys), (said), (needed), (flags), LH_DEFAULT_##fallback  \
+    }
+
+static const lh_rule_row rows[] = {
+    /* 4.4 storage objects */
+    ROW(CKA_CLASS, ULONG, ALL, 0, NEW, CREATE, 0, NONE),
+    ROW(CKA_TOKEN, BOOL, ALL, 0, NEW | COPY, 0, 0, FALSE),
+    ROW(CKA_PRIVATE, BOOL, ALL, 0, NEW | COPY, 0, 0, PRIVATE),
+    ROW(CKA_MODIFIABLE, BOOL, ALL, 0, NEW | COPY, 0, LH_RULE_ONLY_FALSE, TRUE),
+    ROW(CKA_COPYABLE, BOOL, ALL, 0, ANY, 0, LH_RULE_ONLY_FALSE, TRUE),
+    ROW(CKA_DESTROYABLE, BOOL, ALL, 0, ANY, 0, LH_RULE_ONLY_FALSE, TRUE),
+    ROW(CKA_LABEL, BYTES, ALL, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_UNIQUE_ID, BYTES, ALL, 0, NEVER, 0, 0, NONE),
+
+    /* 4.5 data objects */
+    ROW(CKA_APPLICATION, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_OBJECT_ID, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_VALUE, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
+
+    /* 4.6 certificate objects */
+    ROW(CKA_CERTIFICATE_TYPE, ULONG, CERT, 0, CREATE, CREATE, 0, NONE),
+    ROW(CKA_TRUSTED, BOOL, CERT, 0, CREATE | COPY | SET, 0, LH_RULE_SO, FALSE),
+    ROW(CKA_CERTIFICATE_CATEGORY, ULONG, CERT, 0, CREATE, 0, 0, ZERO),
+    ROW(CKA_CHECK_VALUE, BYTES, CERT, 0, CREATE, 0, OPTIONAL, NONE),
+    ROW(CKA_START_DATE, DATE, CERT, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_END_DATE, DATE, CERT, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_PUBLIC_KEY_INFO, BYTES, CERT, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_SUBJECT, BYTES, X509, 0, CREATE, CREATE, 0, NONE),
+    ROW(CKA_ID, BYTES, X509, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_ISSUER, BYTES, X509, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_SERIAL_NUMBER, BYTES, CERT, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_VALUE, BYTES, X509, 0, CREATE, 0, 0, EMPTY), /* needed unless there is CKA_URL */
+    ROW(CKA_URL, BYTES, X509, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_HASH_OF_SUBJECT_PUBLIC_KEY, BYTES, X509, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_HASH_OF_ISSUER_PUBLIC_KEY, BYTES, X509, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_JAVA_MIDP_SECURITY_DOMAIN, ULONG, X509, 0, CREATE, 0, 0, ZERO),
+    ROW(CKA_NAME_HASH_ALGORITHM, ULONG, X509, 0, CREATE, 0, 0, SHA1),
+    ROW(CKA_OWNER, BYTES, ATTR, 0, CREATE, CREATE, 0, NONE),
+    ROW(CKA_AC_ISSUER, BYTES, ATTR, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_ATTR_TYPES, BYTES, ATTR, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_VALUE, BYTES, ATTR, 0, CREATE, CREATE, 0, NONE),
+
+    /* 4.7 key objects */
+    ROW(CKA_KEY_TYPE, ULONG, KEY | DOM, 0, NEW, CREATE, 0, NONE),
+    ROW(CKA_ID, BYTES, KEY, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_START_DATE, DATE, KEY, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_END_DATE, DATE, KEY, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_DERIVE, BOOL, KEY, 0, ANY, 0, 0, RULE),
+    ROW(CKA_LOCAL, BOOL, KEY | DOM, 0, NEVER, 0, 0, NONE),
+    ROW(CKA_KEY_GEN_MECHANISM, ULONG, KEY, 0, NEVER, 0, 0, NONE),
+    ROW(CKA_ALLOWED_MECHANISMS, LIST, KEY, 0, ANY, 0, LH_RULE_ONLY_LESS | OPTIONAL, NONE),
+
+    /* 4.8 public key objects */
+    ROW(CKA_SUBJECT, BYTES, PUB | PRIV, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_ENCRYPT, BOOL, PUB | SEC, 0, ANY, 0, 0, RULE),
+    ROW(CKA_VERIFY, BOOL, PUB | SEC, 0, ANY, 0, 0, RULE),
+    ROW(CKA_VERIFY_RECOVER, BOOL, PUB, 0, ANY, 0, 0, RULE),
+    ROW(CKA_WRAP, BOOL, PUB | SEC, 0, ANY, 0, LH_RULE_ONLY_FALSE, RULE),
+    ROW(CKA_ENCAPSULATE, BOOL, PUB, 0, ANY, 0, 0, RULE),
+    ROW(CKA_TRUSTED, BOOL, PUB | SEC, 0, ANY, 0, LH_RULE_SO, FALSE),
+    ROW(CKA_WRAP_TEMPLATE, TEMPLATE, PUB | SEC, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_ENCAPSULATE_TEMPLATE, TEMPLATE, PUB, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_PUBLIC_KEY_INFO, BYTES, PUB | PRIV, 0, CREATE | UNWRAP, 0, OPTIONAL, NONE),
+
+    /* 4.9 and 4.10 private and secret key objects */
+    ROW(CKA_SENSITIVE, BOOL, HIDDEN, 0, ANY, 0, LH_RULE_ONLY_TRUE, RULE),
+    ROW(CKA_EXTRACTABLE, BOOL, HIDDEN, 0, ANY, 0, LH_RULE_ONLY_FALSE, RULE),
+    ROW(CKA_DECRYPT, BOOL, HIDDEN, 0, ANY, 0, 0, RULE),
+    ROW(CKA_SIGN, BOOL, HIDDEN, 0, ANY, 0, 0, RULE),
+    ROW(CKA_SIGN_RECOVER, BOOL, PRIV, 0, ANY, 0, 0, RULE),
+    ROW(CKA_UNWRAP, BOOL, HIDDEN, 0, ANY, 0, LH_RULE_ONLY_FALSE, RULE),
+    ROW(CKA_DECAPSULATE, BOOL, PRIV, 0, ANY, 0, 0, RULE),
+    ROW(CKA_ALWAYS_SENSITIVE, BOOL, HIDDEN, 0, NEVER, 0, 0, NONE),
+    ROW(CKA_NEVER_EXTRACTABLE, BOOL, HIDDEN, 0, NEVER, 0, 0, NONE),
+    ROW(CKA_WRAP_WITH_TRUSTED, BOOL, HIDDEN, 0, ANY, 0, LH_RULE_ONLY_TRUE, RULE),
+    ROW(CKA_UNWRAP_TEMPLATE, TEMPLATE, HIDDEN, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_DERIVE_TEMPLATE, TEMPLATE, HIDDEN, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_DECAPSULATE_TEMPLATE, TEMPLATE, PRIV, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_ALWAYS_AUTHENTICATE, BOOL, PRIV, 0, NEW | COPY, 0, LH_RULE_ONLY_TRUE, FALSE),
+    ROW(CKA_CHECK_VALUE, BYTES, SEC, 0, NEW, 0, OPTIONAL, NONE),
+    ROW(CKA_LEASEHOLD_USES, ULONG, HIDDEN, 0, NEW | SET, 0, LH_RULE_ONLY_LESS | OPTIONAL, NONE),
+    ROW(CKA_LEASEHOLD_REMAINING_USES, ULONG, HIDDEN, 0, NEVER, 0, 0, NONE),
+
+    /* 6.1 RSA */
+    ROW(CKA_MODULUS, BYTES, PUB, LH_TYPE_RSA, CREATE, CREATE, PART, NONE),
+    ROW(CKA_MODULUS_BITS, ULONG, PUB, LH_TYPE_RSA, CREATE | GEN, GEN, PART, NONE),
+    ROW(CKA_PUBLIC_EXPONENT, BYTES, PUB, LH_TYPE_RSA, CREATE | GEN, CREATE, PART, NONE),
+    ROW(CKA_MODULUS, BYTES, PRIV, LH_TYPE_RSA, CREATE, CREATE, PART, NONE),
+    ROW(CKA_PUBLIC_EXPONENT, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | OPTIONAL, NONE),
+    ROW(CKA_PRIVATE_EXPONENT, BYTES, PRIV, LH_TYPE_RSA, CREATE, CREATE, PART | SECRET, NONE),
+    ROW(CKA_PRIME_1, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+    ROW(CKA_PRIME_2, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+    ROW(CKA_EXPONENT_1, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+    ROW(CKA_EXPONENT_2, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+    ROW(CKA_COEFFICIENT, BYTES, PRIV, LH_TYPE_RSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+
+    /* 6.3 elliptic curves, Edwards and Montgomery too */
+    ROW(CKA_EC_PARAMS, BYTES, PUB, EC_TYPES, CREATE | GEN, CREATE | GEN, PART, NONE),
+    ROW(CKA_EC_POINT, BYTES, PUB, EC_TYPES, CREATE, CREATE, PART, NONE),
+    ROW(CKA_EC_PARAMS, BYTES, PRIV, EC_TYPES, CREATE | GEN, CREATE, PART, NONE),
+    ROW(CKA_EC_POINT, BYTES, PRIV, EC_TYPES, CREATE, 0, PART | OPTIONAL, NONE),
+    ROW(CKA_VALUE, BYTES, PRIV, EC_TYPES, CREATE, CREATE, PART | SECRET, NONE),
+
+    /* 6.4 Diffie-Hellman */
+    ROW(CKA_PRIME, BYTES, PUB, LH_TYPE_DH, CREATE | GEN, CREATE | GEN, PART, NONE),
+    ROW(CKA_BASE, BYTES, PUB, LH_TYPE_DH, CREATE | GEN, CREATE | GEN, PART, NONE),
+    ROW(CKA_VALUE, BYTES, PUB, LH_TYPE_DH, CREATE, CREATE, PART, NONE),
+    ROW(CKA_PRIME, BYTES, PRIV, LH_TYPE_DH, CREATE, CREATE, PART, NONE),
+    ROW(CKA_BASE, BYTES, PRIV, LH_TYPE_DH, CREATE, CREATE, PART, NONE),
+    ROW(CKA_VALUE, BYTES, PRIV, LH_TYPE_DH, CREATE, CREATE, PART | SECRET, NONE),
+    ROW(CKA_VALUE_BITS, ULONG, PRIV, LH_TYPE_DH, GEN, 0, PART | OPTIONAL, NONE),
+    ROW(CKA_PRIME, BYTES, DOM, LH_TYPE_DH, CREATE, CREATE, PART, NONE),
+    ROW(CKA_BASE, BYTES, DOM, LH_TYPE_DH, CREATE, CREATE, PART, NONE),
+    ROW(CKA_PRIME_BITS, ULONG, DOM, LH_TYPE_DH, CREATE | GEN, GEN, PART, NONE),
+
+    /* 6.66 to 6.68 ML-DSA, ML-KEM, SLH-DSA */
+    ROW(CKA_PARAMETER_SET, ULONG, PUB, PQ_TYPES, CREATE | GEN, CREATE | GEN, PART, NONE),
+    ROW(CKA_VALUE, BYTES, PUB, PQ_TYPES, CREATE, CREATE, PART, NONE),
+    ROW(CKA_PARAMETER_SET, ULONG, PRIV, PQ_TYPES, CREATE | GEN | UNWRAP, CREATE, PART, NONE),
+    ROW(CKA_VALUE, BYTES, PRIV, PQ_TYPES, CREATE, 0, PART | SECRET, NONE), /* or CKA_SEED */
+    ROW(CKA_SEED, BYTES, PRIV, LH_TYPE_ML_KEM | LH_TYPE_ML_DSA, CREATE, 0, PART | SECRET | OPTIONAL, NONE),
+
+    /* secret keys */
+    ROW(CKA_VALUE, BYTES, SEC, 0, CREATE, CREATE, PART | SECRET, NONE),
+    ROW(CKA_VALUE_LEN, ULONG, SEC, SIZED, NEW, GEN, PART, NONE),
+    ROW(CKA_VALUE_LEN, ULONG, SEC, ~(uint32_t)SIZED, NEW, 0, PART, NONE),
+
+    /* 4.13 trust objects of 3.2 */
+    ROW(CKA_ISSUER, BYTES, TRUST, 0, CREATE, CREATE, 0, NONE),
+    ROW(CKA_SERIAL_NUMBER, BYTES, TRUST, 0, CREATE, CREATE, 0, NONE),
+    ROW(CKA_HASH_OF_CERTIFICATE, BYTES, TRUST, 0, CREATE, 0, 0, EMPTY),
+    ROW(CKA_NAME_HASH_ALGORITHM, ULONG, TRUST, 0, CREATE, 0, 0, SHA1),
+    ROW(CKA_TRUST_SERVER_AUTH, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_CLIENT_AUTH, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_CODE_SIGNING, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_EMAIL_PROTECTION, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_IPSEC_IKE, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_TIME_STAMPING, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+    ROW(CKA_TRUST_OCSP_SIGNING, ULONG, TRUST, 0, CREATE | COPY | SET, 0, 0, ZERO),
+
+    /* NSS's trust, CRL and S/MIME objects name certificates as certificates do; the rest is lh_rule_is_nss */
+    ROW(CKA_ISSUER, BYTES, LH_KIND_NSS, 0, CREATE | COPY | SET, 0, OPTIONAL, NONE),
+    ROW(CKA_SERIAL_NUMBER, BYTES, LH_KIND_NSS, 0, CREATE | COPY | SET, 0, OPTIONAL, NONE),
+    ROW(CKA_SUBJECT, BYTES, LH_KIND_NSS, 0, CREATE | COPY | SET, 0, OPTIONAL, NONE),
+    ROW(CKA_VALUE, BYTES, LH_KIND_NSS, 0, CREATE | COPY | SET, 0, OPTIONAL, NONE),
+
+    /* 4.14 profile objects */
+    ROW(CKA_PROFILE_ID, ULONG, LH_KIND_PROFILE, 0, NEVER, 0, 0, NONE),
+};
+
+/* Of NSS (pkcs11n.h): everything that NSS defines begins with "NSP" and a set top bit; and the one attribute
+ * from before that. */
+#define NSS_BASE 0xce534350UL
+#define NSS_MASK 0xffff0000UL
+#define NSS_DB 0xd5a0db00UL
+#define NSS_CLASS_CRL (NSS_BASE + 1)
+#define NSS_CLASS_SMIME (NSS_BASE + 2)
+#define NSS_CLASS_TRUST (NSS_BASE + 3)
+
+const lh_rule_row *lh_rule_find(unsigned long type, unsigned kind, uint32_t key)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].type == type && (rows[i].kinds & kind) && (!rows[i].keys || (rows[i].keys & key)))
+            return &rows[i];
+    return NULL;
+}
+
+const lh_rule_row *lh_rule_table(size_t *ret_count)
+{
+    *ret_count = sizeof(rows) / sizeof(rows[0]);
+    return rows;
+}
+
+enum lh_rule_form lh_rule_form_of(unsigned long type)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].type == type)
+            return rows[i].form;
+    return LH_FORM_BYTES;
+}
+
+bool lh_rule_can_be_secret(unsigned long type)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].type == type && (rows[i].flags & LH_RULE_SECRET))
+            return true;
+    return false;
+}
+
+bool lh_rule_is_nss(unsigned long type)
+{
+    return (type & NSS_MASK) == (NSS_BASE & NSS_MASK) || type == NSS_DB;
+}
+
+unsigned lh_rule_kind_of(uint64_t ck_class, uint64_t ck_certificate)
+{
+    switch (ck_class) {
+    case CKO_DATA: return LH_KIND_DATA;
+    case CKO_CERTIFICATE:
+        return ck_certificate == CKC_X_509             ? LH_KIND_X509
+               : ck_certificate == CKC_X_509_ATTR_CERT ? LH_KIND_ATTRIBUTE_CERTIFICATE
+                                                       : 0;
+    case CKO_PUBLIC_KEY: return LH_KIND_PUBLIC;
+    case CKO_PRIVATE_KEY: return LH_KIND_PRIVATE;
+    case CKO_SECRET_KEY: return LH_KIND_SECRET;
+    case CKO_DOMAIN_PARAMETERS: return LH_KIND_DOMAIN;
+    case CKO_TRUST: return LH_KIND_TRUST;
+    case CKO_PROFILE: return LH_KIND_PROFILE;
+    case NSS_CLASS_CRL:
+    case NSS_CLASS_SMIME:
+    case NSS_CLASS_TRUST: return LH_KIND_NSS;
+    default: return 0;
+    }
+}
