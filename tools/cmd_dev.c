@@ -140,10 +140,41 @@ static lh_err stay(const lh_cli *cli, const dev_vault *vault, signals *s)
     return watch(vault, s, NULL);
 }
 
+/* PINs belong to the --partition that stands before them. */
+static lh_err read_partitions(const lh_cli *cli, dev_options *options)
+{
+    for (size_t i = 0; i < cli->n_values; i++) {
+        const char *name = cli->values[i].name;
+        const char *value = cli->values[i].value;
+        size_t n = options->n_partitions;
+        if (strcmp(name, "partition") == 0) {
+            if (n == DEV_PARTITIONS_MAX)
+                return CLI_MISUSE("more than %d partitions", DEV_PARTITIONS_MAX);
+            for (size_t k = 0; k < n; k++)
+                if (strcmp(options->partitions[k].label, value) == 0)
+                    return CLI_MISUSE("--partition \"%s\" stands twice", value);
+            options->partitions[options->n_partitions++] = (dev_partition){value, DEV_SO_PIN, DEV_USER_PIN};
+        } else if (strcmp(name, "so-pin") == 0 || strcmp(name, "pin") == 0) {
+            if (n == 0)
+                return CLI_MISUSE("--%s belongs behind a --partition", name);
+            if (strlen(value) < 4 || strlen(value) > 255)
+                return CLI_MISUSE("--%s: a PIN has 4 to 255 bytes", name);
+            dev_partition *last = &options->partitions[n - 1];
+            *(strcmp(name, "pin") == 0 ? &last->pin : &last->so_pin) = value;
+        }
+    }
+    return LH_SUCCESS;
+}
+
 static lh_err run_vault(lh_cli *cli, dev_vault *vault, signals *s)
 {
-    dev_options options = {
-        .dir = cli_value(cli, "dir"), .verbose = cli_flag(cli, "verbose"), .stop = stop, .stop_arg = s};
+    dev_options options = {.dir = cli_value(cli, "dir"),
+        .verbose = cli_flag(cli, "verbose"),
+        .blank = cli_flag(cli, "blank"),
+        .legacy = cli_flag(cli, "legacy"),
+        .stop = stop,
+        .stop_arg = s};
+    LH_TRY(read_partitions(cli, &options));
     (void)unsetenv("LEASEHOLD_SERVER_UID"); /* the daemon is ours */
     LH_TRY(dev_vault_start(&options, vault));
     (void)fprintf(stderr,
@@ -175,6 +206,11 @@ static lh_err run(lh_cli *cli)
 static const cli_option options[] = {
     {"dir", "D", "the vault's folder, which is empty or does not exist (else one in TMPDIR)"},
     {"verbose", NULL, "show the daemon's messages"},
+    {"partition", "LABEL", "a standalone partition, initialised; repeat for more"},
+    {"so-pin", "PIN", "the SO PIN of the partition before it (else " DEV_SO_PIN ")"},
+    {"pin", "PIN", "the user PIN of the partition before it (else " DEV_USER_PIN ")"},
+    {"blank", NULL, "one spare uninitialised slot at all times, for C_InitToken"},
+    {"legacy", NULL, "allow old mechanisms in standalone partitions, for old data"},
     {NULL, NULL, NULL},
 };
 

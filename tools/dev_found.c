@@ -7,6 +7,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -182,4 +183,34 @@ lh_err dev_found(dev_vault *vault, const dev_options *options)
     LH_TRY(set_references(&f));
     LH_TRY(carry(&f, "parent.create", "{\"name\": \"" PARENT "\"}"));
     return apply_policy(&f);
+}
+
+/* The name stands in JSON without escapes, so what would need one is told here. */
+static lh_err create_partition(const founding *f, const char *name)
+{
+    LH_AUTO(lh_json_freep) json_t *params = json_pack("{s:s}", "name", name);
+    char *text = params != NULL ? json_dumps(params, 0) : NULL;
+    if (text == NULL || strchr(text, '\\') != NULL) {
+        free(text);
+        return LH_REFUSE(LH_E_INVALID, "partition-name",
+            "--partition \"%s\": a name is 1 to 32 bytes of visible characters without \" and \\", name);
+    }
+    lh_err err = carry(f, "partition.create", text);
+    free(text);
+    return err;
+}
+
+lh_err dev_partitions_make(dev_vault *vault, const dev_options *options)
+{
+    founding f = {.vault = vault, .options = options};
+    for (size_t i = 0; i < DEV_OFFICERS; i++)
+        LH_TRY(key_path(vault, i, f.keys[i]));
+    for (size_t i = 0; i < options->n_partitions; i++)
+        LH_TRY(create_partition(&f, options->partitions[i].label));
+    if (options->n_partitions == 0)
+        return LH_SUCCESS;
+    if (setenv("LEASEHOLD_SOCKET", vault->socket, 1) != 0)
+        return LH_RAISE(LH_E_NOMEM, errno);
+    LH_TRY(dev_token_initialize(vault->module, options->partitions, options->n_partitions));
+    return dev_check_stop(options);
 }

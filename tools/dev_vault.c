@@ -48,7 +48,7 @@ static lh_err find_module(dev_vault *vault)
     return find_beside(places, "the module leasehold-pkcs11.so", vault->module, sizeof vault->module);
 }
 
-static lh_err write_config(const dev_vault *vault, const char *path)
+static lh_err write_config(const dev_vault *vault, const dev_options *options, const char *path)
 {
     LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
     lh_buf_printf(&text, "state_dir: \"%s/state\"\n", vault->dir.path);
@@ -57,6 +57,12 @@ static lh_err write_config(const dev_vault *vault, const char *path)
     lh_buf_printf(
         &text, "user: \"%u\"\nadmin: { users: [\"%u\"] }\n", (unsigned)geteuid(), (unsigned)geteuid());
     lh_buf_append_str(&text, "workers: 1\n");
+    if (options->blank || options->n_partitions > 0)
+        lh_buf_append_str(&text, "standalone_first: true\n");
+    if (options->blank)
+        lh_buf_append_str(&text, "blank: true\n");
+    if (options->legacy)
+        lh_buf_append_str(&text, "legacy: true\n");
     LH_TRY(lh_buf_status(&text));
     return out_file(path, lh_buf_bytes(&text));
 }
@@ -72,7 +78,7 @@ static lh_err open_log(const dev_vault *vault, bool verbose, int *ret_fd)
     return LH_SUCCESS;
 }
 
-static lh_err start_daemon(dev_vault *vault, bool verbose)
+static lh_err start_daemon(dev_vault *vault, const dev_options *options)
 {
     static const char *const places[] = {"leaseholdd", "../sbin/leaseholdd", "../libexec/leaseholdd", NULL};
     char program[4096];
@@ -83,9 +89,9 @@ static lh_err start_daemon(dev_vault *vault, bool verbose)
     LH_TRY(dev_dir_path(&vault->dir, "state", state, sizeof state));
     if (mkdir(state, 0700) != 0)
         return LH_FAIL(LH_E_IO, "cannot make the folder %s: %s", state, strerror(errno));
-    LH_TRY(write_config(vault, config));
+    LH_TRY(write_config(vault, options, config));
     LH_AUTO_FD log = -1;
-    LH_TRY(open_log(vault, verbose, &log));
+    LH_TRY(open_log(vault, options->verbose, &log));
     const char *const argv[] = {program, "--dev", "--config", config, NULL};
     const int fds[] = {-1, log, log};
     lh_child_spec spec = {.argv = argv, .fds = fds, .n_fds = 3, .die_with_parent = true, .own_session = true};
@@ -149,10 +155,12 @@ lh_err dev_vault_start(const dev_options *options, dev_vault *vault)
     LH_TRY(dev_officers_start(vault, keygens));
     LH_TRY(lh_swtpm_start(tpm, &vault->swtpm));
     LH_TRY(dev_check_stop(options));
-    LH_TRY(start_daemon(vault, options->verbose));
+    LH_TRY(start_daemon(vault, options));
     LH_TRY(dev_officers_wait(keygens));
     LH_TRY(connect_daemon(vault, options));
     lh_err err = dev_found(vault, options);
+    if (lh_ok(err))
+        err = dev_partitions_make(vault, options);
     if (!lh_ok(err) && strcmp(lh_err_last()->reason, "interrupted") != 0 && !options->verbose) {
         lh_err_detail detail = *lh_err_last();
         show_log(vault);

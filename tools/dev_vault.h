@@ -4,6 +4,7 @@
 
 #include "admin/client.h"
 #include "dev_dir.h"
+#include "dev_token.h"
 #include "proc/child.h"
 #include "proc/swtpm.h"
 
@@ -25,6 +26,10 @@ typedef bool (*dev_stop_fn)(void *arg);
 typedef struct {
     const char *dir; /* NULL: a new one in TMPDIR or /tmp */
     bool verbose;    /* the daemon's messages go to our standard error */
+    bool blank;      /* one spare uninitialised partition at all times */
+    bool legacy;     /* legacy mechanisms in every standalone partition */
+    size_t n_partitions;
+    dev_partition partitions[DEV_PARTITIONS_MAX]; /* made and initialised, in slots 1, 2, 3 … */
     dev_stop_fn stop;
     void *stop_arg;
 } dev_options;
@@ -37,6 +42,8 @@ LH_MUST lh_err dev_vault_end(dev_vault *vault);
 
 /* The founding and the policy, over the ordinary admin calls (dev_found.c). */
 LH_MUST lh_err dev_found(dev_vault *vault, const dev_options *options);
+/* Make and initialise the standalone partitions that are asked for. */
+LH_MUST lh_err dev_partitions_make(dev_vault *vault, const dev_options *options);
 /* Start making the officers' keys; they are there once the children have exited. */
 LH_MUST lh_err dev_officers_start(const dev_vault *vault, lh_child *ret_children[DEV_OFFICERS]);
 LH_MUST lh_err dev_officers_wait(lh_child *children[DEV_OFFICERS]);

@@ -1,5 +1,6 @@
 /* leasehold: the officer's and operator's command. Finds the command, runs it, tells errors. */
 #include "commands.h"
+#include "dev_token.h"
 #include "output.h"
 
 #define NAME_MAX_LEN 64
@@ -191,6 +192,8 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     int words = 0;
+    if (strcmp(argv[1], DEV_TOKEN_COMMAND) == 0)
+        return dev_token_main();
     if (is_help(argv[1]) && argc == 2) {
         print_help();
         return CLI_DONE;

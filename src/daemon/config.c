@@ -53,7 +53,9 @@ static const lh_schema seal_schema = {
     .type = LH_SCHEMA_MAP, .fields = seal_fields, .expected = "a map { pcrs }"};
 static const lh_schema workers_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_CONFIG_WORKERS};
 static const lh_schema interval_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = 86400};
+static const lh_schema switch_schema = {.type = LH_SCHEMA_BOOL};
 static const lh_schema level_schema = {.type = LH_SCHEMA_ENUM, .names = level_names};
+static const lh_schema flag_schema = {.type = LH_SCHEMA_BOOL};
 static const lh_schema_field config_fields[] = {
     {"state_dir", &dir_schema, false},
     {"socket", &socket_schema, false},
@@ -66,6 +68,10 @@ static const lh_schema_field config_fields[] = {
     {"workers", &workers_schema, false},
     {"checkpoint_interval", &interval_schema, false},
     {"log_level", &level_schema, false},
+    {"standalone_first", &switch_schema, false},
+    {"standalone_first", &flag_schema, false},
+    {"blank", &flag_schema, false},
+    {"legacy", &flag_schema, false},
     {NULL, NULL, false},
 };
 static const lh_schema config_schema = {
@@ -147,8 +153,19 @@ static lh_err build(const lh_yaml_node *root, lh_config **ret)
     config->checkpoint_interval = lh_schema_duration(lh_yaml_get(root, "checkpoint_interval"), 60);
     config->log_level =
         (enum lh_level)lh_schema_enum(lh_yaml_get(root, "log_level"), level_names, LH_LEVEL_NOTICE);
+    config->standalone_first = lh_schema_bool(lh_yaml_get(root, "standalone_first"), false);
+    config->blank = lh_schema_bool(lh_yaml_get(root, "blank"), false);
+    config->legacy = lh_schema_bool(lh_yaml_get(root, "legacy"), false);
     *ret = LH_TAKE(config);
     return LH_SUCCESS;
+}
+
+lh_err lh_config_check(const lh_config *config, bool development)
+{
+    if (development || (!config->blank && !config->legacy))
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_INVALID, "development-only",
+        "%s: true is for development vaults only (leaseholdd --dev)", config->blank ? "blank" : "legacy");
 }
 
 lh_err lh_config_defaults(lh_config **ret)

@@ -11,6 +11,10 @@
  *   workers: 2
  *   checkpoint_interval: 60s
  *   log_level: notice
+ *   standalone_first: false
+ *   standalone_first: false
+ *   blank: false
+ *   legacy: false
  *
  * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
  * values above are the defaults, except group (the user's), admin.groups (none) and workers (0: as many as
@@ -41,8 +45,14 @@ typedef struct {
     unsigned workers;            /* 0: as many as there are CPUs */
     int64_t checkpoint_interval; /* seconds */
     enum lh_level log_level;
+    bool standalone_first; /* list the slots of standalone partitions before the leased one */
+    bool standalone_first; /* list standalone partitions before the leased one */
+    bool blank;            /* development only: a spare uninitialised partition at all times */
+    bool legacy;           /* development only: legacy mechanisms in every standalone partition */
 } lh_config;
 
+/* Refuse what a daemon of a production vault never does (blank, legacy): LH_E_INVALID "development-only". */
+LH_MUST lh_err lh_config_check(const lh_config *config, bool development);
 /* The defaults. Freed by the caller with lh_config_free. LH_E_NOMEM. */
 LH_MUST lh_err lh_config_defaults(lh_config **ret);
 /* Parse and check a document; as lh_policy_parse. Errors: LH_E_INVALID, "document-invalid"; LH_E_NOMEM. */

@@ -25,6 +25,7 @@ static void check_defaults(const lh_config *config)
     assert_int_equal(config->seal_pcrs, 1 << 7);
     assert_int_equal(config->workers, 0);
     assert_int_equal(config->checkpoint_interval, 60);
+    assert_false(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_NOTICE);
 }
 
@@ -50,7 +51,7 @@ static void everything_is_read(void **state)
     const char *doc = "state_dir: /srv/vault\nsocket: /run/x.sock\nsocket_mode: 0660\n"
                       "tcti: swtpm:path=/run/tpm.sock\nuser: vault\ngroup: staff\n"
                       "admin: { users: [alice, '1000'], groups: [ops] }\nseal: { pcrs: [0, 7, 23] }\n"
-                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\n";
+                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nstandalone_first: true\n";
     lh_problems problems = LH_PROBLEMS_INIT;
     LH_AUTO(lh_config_freep) lh_config *config = NULL;
     assert_true(lh_ok(lh_config_parse(LH_BYTES_STR(doc), "c", &config, &problems)));
@@ -67,6 +68,7 @@ static void everything_is_read(void **state)
     assert_int_equal(config->seal_pcrs, 0x800081);
     assert_int_equal(config->workers, 4);
     assert_int_equal(config->checkpoint_interval, 300);
+    assert_true(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_DEBUG);
 }
 
@@ -89,7 +91,8 @@ static void bad_documents_say_where(void **state)
         {"state-dir: /x\n",
             "c:1:1: error: state-dir: expected one of the keys state_dir, socket, socket_mode, tcti, user, "
             "group, "
-            "admin, seal, workers, checkpoint_interval, log_level, found \"state-dir\"; did you mean "
+            "admin, seal, workers, checkpoint_interval, log_level, standalone_first, blank, legacy, found "
+            "\"state-dir\"; did you mean "
             "\"state_dir\"?\n"},
         {"# \x01\n", "c:1:3: error: expected no control characters, found one (write it as an "
                      "escape in quotes)\n"},
@@ -159,9 +162,33 @@ static void files_are_loaded(void **state)
     assert_null(other);
 }
 
+static void only_in_development(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *doc;
+        bool production;
+    } cases[] = {{"standalone_first: true\n", true}, {"blank: true\n", false}, {"legacy: true\n", false},
+        {"blank: false\nlegacy: false\n", true}};
+    for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++) {
+        lh_problems problems = LH_PROBLEMS_INIT;
+        LH_AUTO(lh_config_freep) lh_config *config = NULL;
+        assert_true(lh_ok(lh_config_parse(LH_BYTES_STR(cases[i].doc), "c", &config, &problems)));
+        assert_int_equal(config->standalone_first, i == 0);
+        assert_int_equal(config->blank, i == 1);
+        assert_int_equal(config->legacy, i == 2);
+        assert_true(lh_ok(lh_config_check(config, true)));
+        assert_int_equal(lh_ok(lh_config_check(config, false)), cases[i].production);
+        if (!cases[i].production)
+            assert_string_equal(lh_err_last()->reason, "development-only");
+        lh_problems_clear(&problems);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_in_development),
         cmocka_unit_test(defaults_are_as_documented),
         cmocka_unit_test(everything_is_read),
         cmocka_unit_test(nobody_may_administer),
