@@ -94,13 +94,13 @@ LH_MUST lh_err lh_rules_take_part(void *object, unsigned long type, lh_bytes val
 typedef struct {
     uint8_t unique_id[16]; /* random, for CKA_UNIQUE_ID */
     lh_bytes check_value;  /* 3 bytes, or none where there is none (not a key, public key) */
-} lh_rules_facts;
+} lh_rules_completion;
 
 /* Ends the making of an object: CKA_UNIQUE_ID; CKA_CHECK_VALUE (compared with what the template said:
  * "attribute-value-invalid"; an empty one there means none is wanted); CKA_VALUE_LEN, CKA_MODULUS_BITS,
  * CKA_PRIME_BITS from the values, compared likewise. "template-incomplete" where a value is missing that
  * every object of that class has. */
-LH_MUST lh_err lh_rules_complete(lh_attributes *object, const lh_rules_facts *facts);
+LH_MUST lh_err lh_rules_complete(lh_attributes *object, const lh_rules_completion *facts);
 
 /* The parts of a key object for lh_key_import, or of a template for lh_key_generate: all attributes that are
  * values of the key itself. Up to LH_RULES_PARTS_MAX; borrowed from object. */

@@ -264,7 +264,7 @@ static lh_err check_whole_key(const lh_attributes *object, const lh_rules_shape 
     return LH_SUCCESS;
 }
 
-lh_err lh_rules_complete(lh_attributes *object, const lh_rules_facts *facts)
+lh_err lh_rules_complete(lh_attributes *object, const lh_rules_completion *facts)
 {
     lh_rules_shape shape;
     LH_TRY(lh_rules_shape_of(object, &shape));

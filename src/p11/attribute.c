@@ -154,6 +154,7 @@ static const lh_attribute_row rows[] = {
     ROW(CKA_LEASEHOLD_LEASE_ID, BYTES),
     ROW(CKA_LEASEHOLD_EXPIRY, BYTES),
     ROW(CKA_LEASEHOLD_REMAINING_USES, ULONG),
+    ROW(CKA_LEASEHOLD_USES, ULONG),
 };
 
 const lh_attribute_row *lh_attribute_row_by_type(unsigned long type)
