@@ -53,7 +53,6 @@ static const lh_schema seal_schema = {
     .type = LH_SCHEMA_MAP, .fields = seal_fields, .expected = "a map { pcrs }"};
 static const lh_schema workers_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_CONFIG_WORKERS};
 static const lh_schema interval_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = 86400};
-static const lh_schema switch_schema = {.type = LH_SCHEMA_BOOL};
 static const lh_schema level_schema = {.type = LH_SCHEMA_ENUM, .names = level_names};
 static const lh_schema flag_schema = {.type = LH_SCHEMA_BOOL};
 static const lh_schema_field config_fields[] = {
@@ -68,7 +67,6 @@ static const lh_schema_field config_fields[] = {
     {"workers", &workers_schema, false},
     {"checkpoint_interval", &interval_schema, false},
     {"log_level", &level_schema, false},
-    {"standalone_first", &switch_schema, false},
     {"standalone_first", &flag_schema, false},
     {"blank", &flag_schema, false},
     {"legacy", &flag_schema, false},

@@ -12,7 +12,6 @@
  *   checkpoint_interval: 60s
  *   log_level: notice
  *   standalone_first: false
- *   standalone_first: false
  *   blank: false
  *   legacy: false
  *
@@ -45,7 +44,6 @@ typedef struct {
     unsigned workers;            /* 0: as many as there are CPUs */
     int64_t checkpoint_interval; /* seconds */
     enum lh_level log_level;
-    bool standalone_first; /* list the slots of standalone partitions before the leased one */
     bool standalone_first; /* list standalone partitions before the leased one */
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */
