@@ -16,8 +16,9 @@
 #define LH_LIMIT_WORKLOADS 4096             /* workloads in a policy */
 #define LH_LIMIT_ROLES 4096                 /* roles in a policy */
 #define LH_LIMIT_GRANTS 16384               /* grants in a policy */
-#define LH_LIMIT_CONNECTIONS 4096           /* clients of one daemon */
-#define LH_LIMIT_USER_CONNECTIONS 1024      /* of one uid (root excepted) */
+#define LH_LIMIT_CONNECTIONS 8192           /* clients of one daemon */
+#define LH_LIMIT_USER_CONNECTIONS 2048      /* of one uid (root excepted) */
+#define LH_LIMIT_USER_OPERATIONS 32768      /* multi-part operations of one uid (root excepted) */
 #define LH_LIMIT_OPERATIONS 1024            /* multi-part operations of one connection */
 #define LH_LIMIT_PATH 4096                  /* bytes in a path */
 #define LH_LIMIT_FIND 4096                  /* objects in the answer to one search */

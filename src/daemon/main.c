@@ -32,8 +32,6 @@
 typedef struct {
     const char *config_file;
     bool development;
-    bool blank;
-    bool legacy;
     bool check;
 } arguments;
 
@@ -47,13 +45,11 @@ typedef struct {
 } daemon_parts;
 
 static const char usage_text[] =
-    "usage: leaseholdd [--config FILE] [--dev [--blank] [--legacy]] [--check]\n"
+    "usage: leaseholdd [--config FILE] [--dev] [--check]\n"
     "\n"
     "The vault's daemon.\n"
     "  --config FILE  its configuration (default: /etc/leasehold/leaseholdd.yaml where that exists)\n"
     "  --dev          serve a development vault on a software TPM, and nothing else\n"
-    "  --blank        with --dev: keep one spare uninitialised standalone partition at all times\n"
-    "  --legacy       with --dev: offer mechanisms of which only old data is made, everywhere\n"
     "  --check        open the vault, check every record, the configuration, the log and the TPM's\n"
     "                 anchor, say what was found and end: 0 where all is well\n"
     "  --version      print the version\n"
@@ -66,8 +62,6 @@ static int read_arguments(int argc, char **argv, arguments *ret)
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"dev", no_argument, NULL, 'd'},
-        {"blank", no_argument, NULL, 'b'},
-        {"legacy", no_argument, NULL, 'l'},
         {"check", no_argument, NULL, 'k'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -77,8 +71,6 @@ static int read_arguments(int argc, char **argv, arguments *ret)
         switch (option) {
         case 'c': ret->config_file = optarg; break;
         case 'd': ret->development = true; break;
-        case 'b': ret->blank = true; break;
-        case 'l': ret->legacy = true; break;
         case 'k': ret->check = true; break;
         case 'v': printf("leaseholdd %s\n", LEASEHOLD_VERSION); return 0;
         case 'h': fputs(usage_text, stdout); return 0;
@@ -87,10 +79,6 @@ static int read_arguments(int argc, char **argv, arguments *ret)
     }
     if (optind < argc) {
         fprintf(stderr, "leaseholdd: unexpected argument %s\n%s", argv[optind], usage_text);
-        return EXIT_USAGE;
-    }
-    if ((ret->blank || ret->legacy) && !ret->development) {
-        fprintf(stderr, "leaseholdd: --blank and --legacy are for --dev alone\n%s", usage_text);
         return EXIT_USAGE;
     }
     return -1;
@@ -355,8 +343,8 @@ static lh_err run(daemon_parts *d, int *ret_status)
         .seal_pcrs = d->config->seal_pcrs,
         .development = d->args.development,
         .check = d->args.check,
-        .blank = d->args.blank,
-        .legacy = d->args.legacy,
+        .blank = d->config->blank,
+        .legacy = d->config->legacy,
         .standalone_first = d->config->standalone_first,
         .checkpoint_interval = d->config->checkpoint_interval,
         .identity = identity,

@@ -103,6 +103,7 @@ static lh_err add_main(scmp_filter_ctx ctx)
 {
     LH_TRY(add_list(ctx, SCMP_ACT_ALLOW, calls_main, LH_ARRAY_LEN(calls_main)));
     LH_TRY(allow_where(ctx, "socket", 0, UINT32_MAX, AF_UNIX));
+    LH_TRY(allow_where(ctx, "setpriority", 1, UINT32_MAX, 0)); /* a thread's own, which only sinks */
     LH_TRY(allow_where(ctx, "socketpair", 0, UINT32_MAX, AF_UNIX));
 #if defined(__s390x__)
     LH_TRY(allow_where(ctx, "clone", 1, CLONE_THREAD, CLONE_THREAD));

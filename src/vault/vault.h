@@ -22,8 +22,11 @@ typedef struct {
     const char *tcti;
     uint32_t seal_pcrs; /* what init seals to unless it names others */
     bool development;   /* serve development vaults, and only those */
-    bool check; /* open and check everything; the store stays as it is, the TPM's anchor is written what it
-                   holds */
+    bool check;  /* open and check everything; the store stays as it is, the TPM's anchor is written what it
+                    holds */
+    bool blank;  /* development only: one spare uninitialised partition exists at all times */
+    bool legacy; /* development only: legacy mechanisms in every standalone partition */
+    bool standalone_first;        /* list standalone partitions before the leased one */
     int64_t checkpoint_interval;  /* seconds between checkpoints while the log grows */
     lh_identity_client *identity; /* borrowed until lh_vault_close */
 } lh_vault_options;
@@ -43,6 +46,8 @@ enum lh_vault_state lh_vault_state_of(lh_vault *vault);
 /* The first 16 hex digits of the vault's id, or "" while there is none. */
 void lh_vault_short_id(lh_vault *vault, char out[17]);
 bool lh_vault_is_development(const lh_vault *vault);
+/* Development only: mechanisms of which only old data is made are offered everywhere. */
+bool lh_vault_allows_legacy(const lh_vault *vault);
 /* For carrying out operations with a grip's key. Borrowed. */
 lh_crypto *lh_vault_crypto(lh_vault *vault);
 
