@@ -5,16 +5,37 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
+#include <stdio.h>
+#include <time.h>
 
 #define SECURE_HEAP_SIZE                                                                                     \
     ((size_t)1 << 20)      /* bytes: room for the private halves of some ten thousand pairs                  \
                             */
 #define SECURE_HEAP_MIN 32 /* bytes of its smallest block */
 
-/* Indexed by LH_MD_ and LH_CIPHER_. */
-static const char *const md_names[LH_MD_COUNT] = {"SHA1", "SHA2-256", "SHA2-384", "SHA2-512"};
-static const char *const cipher_names[LH_CIPHER_COUNT] = {
-    "AES-256-GCM", "AES-256-ECB", "AES-256-CBC", "AES-256-CTR"};
+/* Indexed by LH_MD_. */
+static const char *const md_names[LH_MD_COUNT] = {"SHA1", "SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224",
+    "SHA2-512/224", "SHA2-512/256", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512", "MD5"};
+
+/* Indexed by LH_CIPHER_. mode: how the rows of p11/mechanism.h spell it. */
+static const struct {
+    const char *mode;
+    size_t key_len;
+    const char *name; /* OpenSSL's */
+    bool legacy;
+} ciphers[LH_CIPHER_COUNT] = {
+    {"GCM", 32, "AES-256-GCM", false}, {"GCM", 24, "AES-192-GCM", false}, {"GCM", 16, "AES-128-GCM", false},
+    {"ECB", 32, "AES-256-ECB", false}, {"ECB", 24, "AES-192-ECB", false}, {"ECB", 16, "AES-128-ECB", false},
+    {"CBC", 32, "AES-256-CBC", false}, {"CBC", 24, "AES-192-CBC", false}, {"CBC", 16, "AES-128-CBC", false},
+    {"CTR", 32, "AES-256-CTR", false}, {"CTR", 24, "AES-192-CTR", false}, {"CTR", 16, "AES-128-CTR", false},
+    {"CCM", 32, "AES-256-CCM", false}, {"CCM", 24, "AES-192-CCM", false}, {"CCM", 16, "AES-128-CCM", false},
+    {"XTS", 64, "AES-256-XTS", false}, {"XTS", 32, "AES-128-XTS", false}, {"WRAP", 32, "AES-256-WRAP", false},
+    {"WRAP", 24, "AES-192-WRAP", false}, {"WRAP", 16, "AES-128-WRAP", false},
+    {"ChaCha20-Poly1305", 32, "ChaCha20-Poly1305", false}, {"DES-EDE3-ECB", 24, "DES-EDE3-ECB", false},
+    {"DES-EDE3-CBC", 24, "DES-EDE3-CBC", false}, {"WRAP-PAD", 32, "AES-256-WRAP-PAD", false},
+    {"WRAP-PAD", 24, "AES-192-WRAP-PAD", false}, {"WRAP-PAD", 16, "AES-128-WRAP-PAD", false},
+    {"RC4", 0, "RC4", true}, /* keys of any length */
+};
 
 lh_err lh_openssl_raise(const char *file, int line, const char *what)
 {
@@ -26,6 +47,24 @@ lh_err lh_openssl_raise(const char *file, int line, const char *what)
     return err;
 }
 
+/* A template of HMAC with each hash. */
+static lh_err fetch_hmac(lh_crypto *c)
+{
+    c->hmac = EVP_MAC_fetch(c->libctx, "HMAC", NULL);
+    if (!c->hmac)
+        return LH_OPENSSL_FAIL("HMAC");
+    for (size_t i = 0; i < LH_MD_COUNT; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "%s", md_names[i]);
+        OSSL_PARAM params[] = {
+            OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_construct_end()};
+        c->hmac_of[i] = EVP_MAC_CTX_new(c->hmac);
+        if (!c->hmac_of[i] || EVP_MAC_CTX_set_params(c->hmac_of[i], params) != 1)
+            return LH_OPENSSL_FAIL(md_names[i]);
+    }
+    return LH_SUCCESS;
+}
+
 static lh_err fetch(lh_crypto *c)
 {
     for (size_t i = 0; i < LH_MD_COUNT; i++) {
@@ -34,20 +73,15 @@ static lh_err fetch(lh_crypto *c)
             return LH_OPENSSL_FAIL(md_names[i]);
     }
     for (size_t i = 0; i < LH_CIPHER_COUNT; i++) {
-        c->cipher[i] = EVP_CIPHER_fetch(c->libctx, cipher_names[i], NULL);
-        if (!c->cipher[i])
-            return LH_OPENSSL_FAIL(cipher_names[i]);
+        c->cipher[i] = EVP_CIPHER_fetch(c->libctx, ciphers[i].name, NULL);
+        if (!c->cipher[i] && !ciphers[i].legacy)
+            return LH_OPENSSL_FAIL(ciphers[i].name);
     }
-    c->hmac = EVP_MAC_fetch(c->libctx, "HMAC", NULL);
-    if (!c->hmac)
-        return LH_OPENSSL_FAIL("HMAC");
-    c->hmac_sha256 = EVP_MAC_CTX_new(c->hmac);
-    char name[] = "SHA2-256";
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_construct_end()};
-    if (!c->hmac_sha256 || EVP_MAC_CTX_set_params(c->hmac_sha256, params) != 1)
-        return LH_OPENSSL_FAIL("HMAC with SHA-256");
-    return LH_SUCCESS;
+    c->cmac = EVP_MAC_fetch(c->libctx, "CMAC", NULL);
+    c->gmac = EVP_MAC_fetch(c->libctx, "GMAC", NULL);
+    if (!c->cmac || !c->gmac)
+        return LH_OPENSSL_FAIL("CMAC and GMAC");
+    return fetch_hmac(c);
 }
 
 lh_err lh_crypto_new(lh_crypto **ret)
@@ -67,7 +101,13 @@ lh_err lh_crypto_new(lh_crypto **ret)
     c->provider = OSSL_PROVIDER_load(c->libctx, "default");
     if (!c->provider)
         return LH_OPENSSL_FAIL("loading the default provider");
+    /* RC4, for old data. It is a package's choice to have this one. */
+    c->legacy = OSSL_PROVIDER_load(c->libctx, "legacy");
     LH_TRY(fetch(c));
+    ERR_clear_error();
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    c->iv_counter = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     *ret = LH_TAKE(c);
     return LH_SUCCESS;
 }
@@ -76,12 +116,17 @@ void lh_crypto_free(lh_crypto *c)
 {
     if (!c)
         return;
-    EVP_MAC_CTX_free(c->hmac_sha256);
+    for (size_t i = 0; i < LH_MD_COUNT; i++)
+        EVP_MAC_CTX_free(c->hmac_of[i]);
     EVP_MAC_free(c->hmac);
+    EVP_MAC_free(c->cmac);
+    EVP_MAC_free(c->gmac);
     for (size_t i = 0; i < LH_CIPHER_COUNT; i++)
         EVP_CIPHER_free(c->cipher[i]);
     for (size_t i = 0; i < LH_MD_COUNT; i++)
         EVP_MD_free(c->md[i]);
+    if (c->legacy)
+        OSSL_PROVIDER_unload(c->legacy);
     if (c->provider)
         OSSL_PROVIDER_unload(c->provider);
     OSSL_LIB_CTX_free(c->libctx);
@@ -101,10 +146,19 @@ const EVP_MD *lh_crypto_md(const lh_crypto *c, const char *name)
     return NULL;
 }
 
-const EVP_CIPHER *lh_crypto_cipher(const lh_crypto *c, const char *name)
+const EVP_CIPHER *lh_crypto_cipher(const lh_crypto *c, const char *name, size_t key_len)
 {
     for (size_t i = 0; i < LH_CIPHER_COUNT; i++)
-        if (name && strcmp(cipher_names[i], name) == 0)
+        if (name && (ciphers[i].key_len == key_len || ciphers[i].key_len == 0) &&
+            strcmp(ciphers[i].mode, name) == 0)
             return c->cipher[i];
+    return NULL;
+}
+
+const EVP_MAC_CTX *lh_crypto_hmac(const lh_crypto *c, const char *md)
+{
+    for (size_t i = 0; i < LH_MD_COUNT; i++)
+        if (md && strcmp(md_names[i], md) == 0)
+            return c->hmac_of[i];
     return NULL;
 }

@@ -8,12 +8,24 @@
 #include <openssl/crypto.h>
 
 #define DERIVE_LEN_MAX 1024
-#define EXTRA_BITS_LEN 48 /* bytes: 384 bits, more than the 256 + 64 that FIPS 186-5 A.2.1 asks for */
 
 static const char label[] = "leasehold-derive-v1";
 
-/* Order of P-256 less one (SP 800-186 section 3.2.1.3). */
-static const char p256_order_less_one[] = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550";
+/* For scalars: how many bytes are derived, more than the 64 bits beyond the order that FIPS 186-5 A.2.1 asks
+ * for; and the order less one (SP 800-186 section 3.2.1). */
+static const struct {
+    enum lh_key_kind kind;
+    size_t len;
+    const char *order_less_one;
+} scalars[] = {
+    {LH_KEY_EC_P256, 48, "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550"},
+    {LH_KEY_EC_P384, 64,
+        "ffffffffffffffffffffffffffffffffffffffffffffffff"
+        "c7634d81f4372ddf581a0db248b0a77aecec196accc52972"},
+    {LH_KEY_EC_P521, 80,
+        "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa"
+        "51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386408"},
+};
 
 static void put_u32(uint8_t out[4], size_t v)
 {
@@ -67,20 +79,21 @@ lh_err lh_derive(lh_crypto *c, const lh_secret *parent, lh_bytes context, size_t
 }
 
 /* FIPS 186-5 A.2.1: d = (bits mod (n - 1)) + 1. */
-static lh_err extra_random_bits(lh_crypto *c, const lh_secret *bits, lh_secret *ret_scalar)
+static lh_err extra_random_bits(
+    lh_crypto *c, const lh_secret *bits, const char *less_one, lh_secret *ret_scalar)
 {
     LH_AUTO(BN_CTX_freep) BN_CTX *ctx = BN_CTX_secure_new_ex(c->libctx);
     LH_AUTO(BN_clear_freep) BIGNUM *number = BN_secure_new();
     LH_AUTO(BN_clear_freep) BIGNUM *scalar = BN_secure_new();
     LH_AUTO(BN_clear_freep) BIGNUM *order_less_one = NULL;
     lh_bytes bytes = lh_secret_bytes(bits);
-    if (!ctx || !number || !scalar || !BN_hex2bn(&order_less_one, p256_order_less_one) ||
+    if (!ctx || !number || !scalar || !BN_hex2bn(&order_less_one, less_one) ||
         !BN_bin2bn(bytes.data, (int)bytes.len, number))
         return LH_OPENSSL_FAIL("reading an EC scalar");
     BN_set_flags(number, BN_FLG_CONSTTIME);
     BN_set_flags(scalar, BN_FLG_CONSTTIME);
     if (BN_mod(scalar, number, order_less_one, ctx) != 1 || BN_add_word(scalar, 1) != 1 ||
-        BN_bn2binpad(scalar, lh_secret_data(ret_scalar), LH_KEY_SECRET_SIZE) != LH_KEY_SECRET_SIZE)
+        BN_bn2binpad(scalar, lh_secret_data(ret_scalar), (int)lh_secret_len(ret_scalar)) < 0)
         return LH_OPENSSL_FAIL("deriving an EC scalar");
     return LH_SUCCESS;
 }
@@ -88,17 +101,20 @@ static lh_err extra_random_bits(lh_crypto *c, const lh_secret *bits, lh_secret *
 lh_err lh_key_derive(
     lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret)
 {
-    if (!lh_key_row_by_kind(kind))
+    const lh_key_row *row = lh_key_row_by_kind(kind);
+    if (!row)
         return LH_REFUSE(LH_E_INVALID, "key-type", "there is no key of kind %d", (int)kind);
     LH_AUTO(lh_secret_freep) lh_secret *material = NULL;
-    LH_TRY(lh_secret_new(LH_KEY_SECRET_SIZE, &material));
-    if (kind == LH_KEY_EC_P256) {
+    LH_TRY(lh_secret_new(lh_key_row_material_len(row), &material));
+    for (size_t i = 0; i < LH_ARRAY_LEN(scalars); i++) {
+        if (scalars[i].kind != kind)
+            continue;
         LH_AUTO(lh_secret_freep) lh_secret *bits = NULL;
-        LH_TRY(lh_secret_new(EXTRA_BITS_LEN, &bits));
+        LH_TRY(lh_secret_new(scalars[i].len, &bits));
         LH_TRY(derive(c, parent, (uint8_t)kind, context, bits));
-        LH_TRY(extra_random_bits(c, bits, material));
-    } else {
-        LH_TRY(derive(c, parent, (uint8_t)kind, context, material));
+        LH_TRY(extra_random_bits(c, bits, scalars[i].order_less_one, material));
+        return lh_key_new(c, kind, material, ret);
     }
+    LH_TRY(derive(c, parent, (uint8_t)kind, context, material));
     return lh_key_new(c, kind, material, ret);
 }

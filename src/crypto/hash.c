@@ -79,7 +79,7 @@ lh_err lh_hmac_sha256(
 {
     if (key.len == 0 || key.len > HMAC_KEY_MAX)
         return LH_FAIL(LH_E_INVALID, "an HMAC key of %zu bytes: it takes 1 to %d", key.len, HMAC_KEY_MAX);
-    LH_AUTO(EVP_MAC_CTX_freep) EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(c->hmac_sha256);
+    LH_AUTO(EVP_MAC_CTX_freep) EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(c->hmac_of[LH_MD_SHA256]);
     if (!ctx || EVP_MAC_init(ctx, key.data, key.len, NULL) != 1)
         return LH_OPENSSL_FAIL("starting an HMAC");
     for (size_t i = 0; i < n; i++)

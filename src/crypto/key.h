@@ -8,13 +8,14 @@
 #include "crypto/crypto.h"
 #include "p11/mechanism.h"
 
-#define LH_KEY_SECRET_SIZE 32 /* bytes of raw secret, of every kind */
-#define LH_KEY_POINT_MAX 65   /* bytes of the longest raw public key */
+#define LH_KEY_SECRET_SIZE 32 /* bytes of raw secret, of most kinds: lh_key_row_material_len tells */
+#define LH_KEY_SECRET_MAX 66  /* bytes of raw secret, of the kind with the longest: P-521 */
+#define LH_KEY_POINT_MAX 133  /* bytes of the longest raw public key: P-521 */
 
 typedef struct lh_key lh_key;
 
-/* Make a key from its raw secret: EC P-256 scalar (big-endian, 1 to n-1), Ed25519 seed (RFC 8032), AES-256 or
- * HMAC key. The material is copied. LH_E_INVALID (reason "key-material") for a wrong length or a scalar out
+/* Make a key from its raw secret: EC scalar (big-endian, 1 to n-1), Ed25519 seed (RFC 8032), AES-256 or HMAC
+ * key. The material is copied. LH_E_INVALID (reason "key-material") for a wrong length or a scalar out
  * of range. */
 LH_MUST lh_err lh_key_new(lh_crypto *c, enum lh_key_kind kind, const lh_secret *material, lh_key **ret);
 

@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "crypto/crypto.h"
 #include "crypto/key.h"
+#include "p11/curve.h"
 
 #include <openssl/bn.h>
 #include <openssl/evp.h>
@@ -24,31 +25,57 @@ LH_DEFINE_FREEP(BN_CTX, BN_CTX_free)
 /* Bytes given to OpenSSL in one call, whose lengths are int in places. */
 #define LH_CRYPTO_CALL_MAX ((size_t)1 << 30)
 
-enum { LH_MD_SHA1, LH_MD_SHA256, LH_MD_SHA384, LH_MD_SHA512, LH_MD_COUNT };
-enum { LH_CIPHER_GCM, LH_CIPHER_ECB, LH_CIPHER_CBC, LH_CIPHER_CTR, LH_CIPHER_COUNT };
+enum {
+    LH_MD_SHA1,
+    LH_MD_SHA256,
+    LH_MD_SHA384,
+    LH_MD_SHA512,
+    LH_MD_SHA224,
+    LH_MD_SHA512_224,
+    LH_MD_SHA512_256,
+    LH_MD_SHA3_224,
+    LH_MD_SHA3_256,
+    LH_MD_SHA3_384,
+    LH_MD_SHA3_512,
+    LH_MD_MD5, /* for old signatures */
+    LH_MD_COUNT
+};
+enum { LH_CIPHER_GCM /* AES-256 */, LH_CIPHER_COUNT = 27 };
 
 struct lh_crypto {
     OSSL_LIB_CTX *libctx;
     OSSL_PROVIDER *provider;
+    OSSL_PROVIDER *legacy; /* NULL where there is none */
     EVP_MD *md[LH_MD_COUNT];
-    EVP_CIPHER *cipher[LH_CIPHER_COUNT];
+    EVP_CIPHER *cipher[LH_CIPHER_COUNT]; /* NULL: one of the legacy provider, which is not there */
     EVP_MAC *hmac;
-    EVP_MAC_CTX *hmac_sha256; /* without a key: copied for each use, never changed */
+    EVP_MAC *cmac;
+    EVP_MAC *gmac;
+    EVP_MAC_CTX *hmac_of[LH_MD_COUNT]; /* without a key: copied for each use, never changed */
+    /* The last invocation field that a token's IV was made with (operation_aead.c). */
+    _Atomic uint64_t iv_counter;
 };
 
 struct lh_key {
-    enum lh_key_kind kind; /* LH_KEY_NONE but for leased keys */
-    unsigned long ck_type; /* CKK_… */
-    lh_secret *secret; /* symmetric keys: their bytes. NULL for pairs, whose secret is in pkey. */
-    EVP_PKEY *pkey;    /* pairs */
-    bool private_half; /* pairs: can sign */
+    enum lh_key_kind kind;  /* LH_KEY_NONE but for leased keys */
+    unsigned long ck_type;  /* CKK_… */
+    lh_secret *secret;      /* symmetric keys: their bytes. NULL for pairs, whose secret is in pkey. */
+    EVP_PKEY *pkey;         /* pairs */
+    bool private_half;      /* pairs: can sign */
+    unsigned bits;          /* of an RSA modulus, a field, a DH prime */
+    unsigned parameter_set; /* CKP_ of ML-DSA, SLH-DSA and ML-KEM */
+    const lh_curve *curve;  /* of CKK_EC, CKK_EC_EDWARDS and CKK_EC_MONTGOMERY */
     size_t point_len;
     uint8_t point[LH_KEY_POINT_MAX];
 };
 
-/* The fetched algorithm of that name (as the rows of p11/mechanism.c spell it); NULL where there is none. */
+/* The fetched algorithm of that name (as the rows of src/p11 spell it); NULL where there is none. */
 const EVP_MD *lh_crypto_md(const lh_crypto *c, const char *name);
-const EVP_CIPHER *lh_crypto_cipher(const lh_crypto *c, const char *name);
+/* The cipher of that name that takes keys of key_len bytes: "ECB", "GCM" … are AES's modes, whose keys have
+ * 16, 24 or 32 bytes (XTS: 32 or 64, both of its keys). NULL where there is none. */
+const EVP_CIPHER *lh_crypto_cipher(const lh_crypto *c, const char *name, size_t key_len);
+/* An HMAC with that hash that lacks only its key: to be copied (EVP_MAC_CTX_dup), never changed. */
+const EVP_MAC_CTX *lh_crypto_hmac(const lh_crypto *c, const char *md);
 
 /* LH_E_CRYPTO with OpenSSL's last error; empties its queue. */
 lh_err lh_openssl_raise(const char *file, int line, const char *what);

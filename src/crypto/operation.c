@@ -9,9 +9,17 @@ static const lh_op_family *family_of(const lh_mechanism *row)
         [LH_FAMILY_DIGEST] = &lh_op_digest,
         [LH_FAMILY_HMAC] = &lh_op_hmac,
         [LH_FAMILY_CIPHER] = &lh_op_cipher,
-        [LH_FAMILY_AEAD] = &lh_op_gcm,
+        [LH_FAMILY_CMAC] = &lh_op_cmac,
+        [LH_FAMILY_GMAC] = &lh_op_gmac,
+        [LH_FAMILY_AEAD] = &lh_op_aead,
+        [LH_FAMILY_KEYWRAP] = &lh_op_keywrap,
         [LH_FAMILY_ECDSA] = &lh_op_ecdsa,
         [LH_FAMILY_EDDSA] = &lh_op_eddsa,
+        [LH_FAMILY_PQ_SIGN] = &lh_op_pq_sign,
+        [LH_FAMILY_RSA_PKCS1] = &lh_op_rsa_pkcs1,
+        [LH_FAMILY_RSA_PSS] = &lh_op_rsa_pss,
+        [LH_FAMILY_RSA_OAEP] = &lh_op_rsa_oaep,
+        [LH_FAMILY_RSA_RAW] = &lh_op_rsa_raw,
     };
     return (size_t)row->family < LH_ARRAY_LEN(families) ? families[row->family] : NULL;
 }
@@ -35,13 +43,21 @@ lh_err lh_op_check_signature_len(const lh_op *op, lh_bytes signature, size_t wan
         op->row->name, want);
 }
 
+lh_err lh_op_hold(lh_op *op, lh_bytes data, lh_buf *out)
+{
+    (void)out;
+    lh_buf_append(&op->held, data.data, data.len);
+    return lh_buf_status(&op->held);
+}
+
 static lh_err check(const lh_key *key, const lh_mechanism *row, unsigned use)
 {
     if (__builtin_popcount(use) != 1 || (row->uses & use) == 0)
         return LH_REFUSE(LH_E_INVALID, "mechanism-use", "%s cannot be used for that", row->name);
     if ((row->keys == 0) != (key == NULL) || (key && !lh_mechanism_fits_type(row, key->ck_type)))
         return LH_REFUSE(LH_E_INVALID, "key-type", "%s does not work with a key of this type", row->name);
-    if (key && key->pkey && !key->private_half && use != LH_USE_VERIFY)
+    const unsigned public_uses = LH_USE_VERIFY | LH_USE_VERIFY_RECOVER | LH_USE_ENCRYPT;
+    if (key && key->pkey && !key->private_half && (use & public_uses) == 0)
         return LH_REFUSE(LH_E_INVALID, "key-type", "%s needs the private key for that", row->name);
     return LH_SUCCESS;
 }
@@ -119,7 +135,9 @@ void lh_op_free(lh_op *op)
     EVP_MD_CTX_free(op->md);
     EVP_MAC_CTX_free(op->mac);
     EVP_CIPHER_CTX_free(op->cipher);
+    EVP_PKEY_CTX_free(op->pkey);
     lh_buf_free(&op->held);
+    lh_buf_free(&op->aad);
     free(op);
 }
 

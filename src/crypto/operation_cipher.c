@@ -1,47 +1,31 @@
-/* AES: ECB, CBC, CBC with padding, CTR and GCM.
- * Invariant: a GCM decryption gives out nothing before its tag is verified. */
+/* Ciphers that authenticate nothing: AES in ECB, CBC, CBC with padding, CTR and XTS; triple DES and RC4 for
+ * old data. Sources: SP 800-38A and 38E; PKCS #11 3.0 (Current Mechanisms) sections 2.11 and 2.12. */
 #include "crypto/operation_internal.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #define BLOCK 16
-#define GCM_AAD_MAX ((size_t)1 << 20) /* bytes */
 
-/* What the wire makes of CK_GCM_PARAMS and CK_AES_CTR_PARAMS. */
-static bool take_u32(lh_bytes *at, uint32_t *ret)
-{
-    if (at->len < 4)
-        return false;
-    const uint8_t *p = at->data;
-    *ret = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    *at = LH_BYTES(p + 4, at->len - 4);
-    return true;
-}
-
-static bool take_blob(lh_bytes *at, lh_bytes *ret)
-{
-    uint32_t len = 0;
-    if (!take_u32(at, &len) || len > at->len)
-        return false;
-    *ret = LH_BYTES(at->data, len);
-    *at = LH_BYTES(at->data + len, at->len - len);
-    return true;
-}
-
-static lh_err start(lh_op *op, lh_bytes iv)
+lh_err lh_op_cipher_start(lh_op *op, lh_bytes iv)
 {
     int encrypt = op->use == LH_USE_ENCRYPT;
-    const EVP_CIPHER *cipher = lh_crypto_cipher(op->c, op->row->cipher);
+    lh_bytes key = lh_secret_bytes(op->key->secret);
+    const EVP_CIPHER *cipher = lh_crypto_cipher(op->c, op->row->cipher, key.len);
+    if (!cipher)
+        return LH_REFUSE(LH_E_INVALID, "key-size-range", "%s does not work with a key of %zu bytes",
+            op->row->name, key.len);
     op->cipher = EVP_CIPHER_CTX_new();
-    if (!cipher || !op->cipher || EVP_CipherInit_ex2(op->cipher, cipher, NULL, NULL, encrypt, NULL) != 1)
-        return LH_OPENSSL_FAIL("starting AES");
-    if (op->row->param == LH_PARAM_GCM &&
-        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_IVLEN, (int)iv.len, NULL) != 1)
-        return LH_OPENSSL_FAIL("setting the length of AES-GCM's IV");
-    const uint8_t *key = lh_secret_bytes(op->key->secret).data;
-    if (EVP_CipherInit_ex2(op->cipher, NULL, key, iv.data, encrypt, NULL) != 1)
-        return LH_OPENSSL_FAIL("starting AES");
+    if (!op->cipher || EVP_CipherInit_ex2(op->cipher, cipher, NULL, NULL, encrypt, NULL) != 1)
+        return LH_OPENSSL_FAIL("starting a cipher");
+    bool settable_key = EVP_CIPHER_get_key_length(cipher) != (int)key.len;
+    if (settable_key && EVP_CIPHER_CTX_set_key_length(op->cipher, (int)key.len) != 1)
+        return LH_OPENSSL_FAIL("setting the length of a cipher's key");
+    bool settable_iv = iv.len > 0 && EVP_CIPHER_get_iv_length(cipher) != (int)iv.len;
+    if (settable_iv && EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_IVLEN, (int)iv.len, NULL) != 1)
+        return LH_OPENSSL_FAIL("setting the length of a cipher's IV");
+    if (EVP_CipherInit_ex2(op->cipher, NULL, key.data, iv.data, encrypt, NULL) != 1)
+        return LH_OPENSSL_FAIL("starting a cipher");
     return LH_SUCCESS;
 }
 
@@ -70,57 +54,58 @@ static uint64_t counter_blocks(const uint8_t block[BLOCK], uint32_t bits)
 static lh_err begin_ctr(lh_op *op, lh_bytes params)
 {
     uint32_t bits = 0;
-    if (params.len != 4 + BLOCK || !take_u32(&params, &bits) || bits < 1 || bits > 128)
+    if (params.len != 4 + BLOCK || !lh_take_u32(&params, &bits) || bits < 1 || bits > 128)
         return lh_op_refuse_param(op, "it is 1 to 128 counter bits and a block of 16 bytes");
     uint64_t blocks = counter_blocks(params.data, bits);
     op->total_max = blocks > UINT64_MAX / BLOCK ? UINT64_MAX : blocks * BLOCK;
-    return start(op, params);
+    return lh_op_cipher_start(op, params);
 }
 
 static lh_err cipher_begin(lh_op *op, lh_bytes params)
 {
     if (op->row->param == LH_PARAM_CTR)
         return begin_ctr(op, params);
-    if (op->row->param == LH_PARAM_IV16 && params.len != BLOCK)
+    if (strcmp(op->row->cipher, "XTS") == 0) {
+        op->family = &lh_op_xts;
+        return op->family->begin(op, params);
+    }
+    if (op->row->param == LH_PARAM_IV16 && params.len != 16)
         return lh_op_refuse_param(op, "it is an IV of 16 bytes");
-    LH_TRY(start(op, params));
-    if (EVP_CIPHER_CTX_set_padding(op->cipher, op->row->padding ? 1 : 0) != 1)
-        return LH_OPENSSL_FAIL("setting AES's padding");
+    if (op->row->param == LH_PARAM_IV8 && params.len != 8)
+        return lh_op_refuse_param(op, "it is an IV of 8 bytes");
+    LH_TRY(lh_op_cipher_start(op, params));
+    op->block = (size_t)EVP_CIPHER_CTX_get_block_size(op->cipher);
+    if (op->block > 1 && EVP_CIPHER_CTX_set_padding(op->cipher, op->row->padding ? 1 : 0) != 1)
+        return LH_OPENSSL_FAIL("setting a cipher's padding");
     return LH_SUCCESS;
 }
 
-static lh_err feed(lh_op *op, lh_bytes data, lh_buf *out)
+lh_err lh_op_cipher_feed(lh_op *op, lh_bytes data, lh_buf *out)
 {
     size_t before = out->len;
     int len = 0;
     /* Block modes may give out what they held of an earlier part. */
-    bool block_mode = op->row->param != LH_PARAM_GCM && op->row->param != LH_PARAM_CTR;
-    uint8_t *to = lh_buf_extend(out, data.len + (block_mode ? BLOCK : 0));
+    uint8_t *to = lh_buf_extend(out, data.len + (op->block > 1 ? op->block : 0));
     if (!to)
         return lh_buf_status(out);
     if (EVP_CipherUpdate(op->cipher, to, &len, data.data, (int)data.len) != 1)
-        return LH_OPENSSL_FAIL("AES");
+        return LH_OPENSSL_FAIL("a cipher");
     out->len = before + (size_t)len;
     return LH_SUCCESS;
-}
-
-static lh_err cipher_update(lh_op *op, lh_bytes data, lh_buf *out)
-{
-    return feed(op, data, out);
 }
 
 static lh_err cipher_finish(lh_op *op, lh_bytes signature, lh_buf *out)
 {
     (void)signature;
     bool decrypt = op->use == LH_USE_DECRYPT;
-    bool whole_blocks = op->row->param != LH_PARAM_CTR && (decrypt || !op->row->padding);
-    if (whole_blocks && (op->total % BLOCK != 0 || (op->row->padding && op->total == 0)))
+    bool whole_blocks = op->block > 1 && (decrypt || !op->row->padding);
+    if (whole_blocks && (op->total % op->block != 0 || (op->row->padding && op->total == 0)))
         return lh_op_refuse_length(op);
-    uint8_t last[BLOCK];
+    uint8_t last[EVP_MAX_BLOCK_LENGTH];
     int len = 0;
     if (EVP_CipherFinal_ex(op->cipher, last, &len) != 1) {
         if (!decrypt || !op->row->padding)
-            return LH_OPENSSL_FAIL("AES");
+            return LH_OPENSSL_FAIL("a cipher");
         ERR_clear_error();
         return LH_REFUSE(LH_E_CORRUPT, "decrypt", "the data does not decrypt");
     }
@@ -129,65 +114,26 @@ static lh_err cipher_finish(lh_op *op, lh_bytes signature, lh_buf *out)
     return lh_buf_status(out);
 }
 
-const lh_op_family lh_op_cipher = {cipher_begin, cipher_update, cipher_finish};
+const lh_op_family lh_op_cipher = {cipher_begin, lh_op_cipher_feed, cipher_finish};
 
-static lh_err gcm_begin(lh_op *op, lh_bytes params)
+/* XTS: one data unit, whose last two blocks belong together: it is held until it is whole. */
+static lh_err xts_begin(lh_op *op, lh_bytes params)
 {
-    lh_bytes iv = LH_BYTES_NONE;
-    lh_bytes aad = LH_BYTES_NONE;
-    uint32_t bits = 0;
-    if (!take_blob(&params, &iv) || !take_blob(&params, &aad) || !take_u32(&params, &bits) || params.len > 0)
-        return lh_op_refuse_param(op, "it is malformed");
-    if (iv.len < 1 || iv.len > LH_GCM_IV_MAX)
-        return lh_op_refuse_param(op, "the IV has 1 to 128 bytes, best 12");
-    /* SP 800-38D section 5.2.1.2, without the short tags that it leaves to special cases. */
-    if (bits < 96 || bits > 128 || bits % 8 != 0)
-        return lh_op_refuse_param(op, "the tag has 96, 104, 112, 120 or 128 bits");
-    if (aad.len > GCM_AAD_MAX)
-        return lh_op_refuse_param(op, "too much associated data");
-    op->tag_len = bits / 8;
-    /* No more than can be decrypted again, which is held whole until its tag is verified. */
-    op->total_max = op->use == LH_USE_ENCRYPT ? LH_OP_BUFFER_MAX - op->tag_len : LH_OP_BUFFER_MAX;
-    LH_TRY(start(op, iv));
-    int len = 0;
-    if (aad.len > 0 && EVP_CipherUpdate(op->cipher, NULL, &len, aad.data, (int)aad.len) != 1)
-        return LH_OPENSSL_FAIL("AES-GCM's associated data");
-    return LH_SUCCESS;
+    if (params.len != BLOCK)
+        return lh_op_refuse_param(op, "it is a tweak of 16 bytes");
+    lh_bytes key = lh_secret_bytes(op->key->secret);
+    if (key.len % 2 == 0 && lh_equal_ct(key.data, key.data + key.len / 2, key.len / 2))
+        return LH_REFUSE(LH_E_INVALID, "key-inconsistent", "the two halves of an XTS key are the same");
+    op->total_max = LH_OP_BUFFER_MAX;
+    return lh_op_cipher_start(op, params);
 }
 
-static lh_err gcm_update(lh_op *op, lh_bytes data, lh_buf *out)
-{
-    if (op->use == LH_USE_ENCRYPT)
-        return feed(op, data, out);
-    lh_buf_append(&op->held, data.data, data.len);
-    return lh_buf_status(&op->held);
-}
-
-static lh_err gcm_finish(lh_op *op, lh_bytes signature, lh_buf *out)
+static lh_err xts_finish(lh_op *op, lh_bytes signature, lh_buf *out)
 {
     (void)signature;
-    uint8_t tag[BLOCK];
-    int len = 0;
-    if (op->use == LH_USE_ENCRYPT) {
-        if (EVP_CipherFinal_ex(op->cipher, tag, &len) != 1 ||
-            EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_GET_TAG, (int)op->tag_len, tag) != 1)
-            return LH_OPENSSL_FAIL("AES-GCM's tag");
-        lh_buf_append(out, tag, op->tag_len);
-        return lh_buf_status(out);
-    }
-    if (op->held.len < op->tag_len)
+    if (op->held.len < BLOCK)
         return lh_op_refuse_length(op);
-    size_t text_len = op->held.len - op->tag_len;
-    memcpy(tag, op->held.data + text_len, op->tag_len);
-    if (EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_TAG, (int)op->tag_len, tag) != 1)
-        return LH_OPENSSL_FAIL("AES-GCM's tag");
-    if (text_len > 0)
-        LH_TRY(feed(op, LH_BYTES(op->held.data, text_len), out));
-    if (EVP_CipherFinal_ex(op->cipher, tag, &len) != 1) {
-        ERR_clear_error();
-        return LH_REFUSE(LH_E_CORRUPT, "decrypt", "the data does not authenticate");
-    }
-    return LH_SUCCESS;
+    return lh_op_cipher_feed(op, lh_buf_bytes(&op->held), out);
 }
 
-const lh_op_family lh_op_gcm = {gcm_begin, gcm_update, gcm_finish};
+const lh_op_family lh_op_xts = {xts_begin, lh_op_hold, xts_finish};

@@ -4,6 +4,7 @@
 
 #include "crypto/openssl.h"
 #include "crypto/operation.h"
+#include "crypto/param.h"
 
 /* How one family of mechanisms works. data of update is never empty. */
 typedef struct {
@@ -23,19 +24,48 @@ struct lh_op {
     enum lh_op_state state;
     uint64_t total;     /* bytes fed */
     uint64_t total_max; /* bytes that may be fed */
-    size_t tag_len;     /* GCM */
+    size_t tag_len;     /* AEAD, MACs: bytes that are given out */
+    size_t block;       /* ciphers: bytes of a block, 1 for those that have none */
+    uint64_t data_len;  /* CCM: bytes announced */
+    size_t iv_size;     /* AEAD */
+    uint8_t iv[LH_GCM_IV_MAX];
+    bool iv_due; /* the token made the IV, which comes out first */
+    lh_buf aad;  /* CCM */
     EVP_MD_CTX *md;
     EVP_MAC_CTX *mac;
     EVP_CIPHER_CTX *cipher;
+    EVP_PKEY_CTX *pkey;   /* RSA: set up by begin */
+    EVP_PKEY_CTX *md_ctx; /* md's own, where it signs */
+    bool prehash;         /* EdDSA of a hash */
+    size_t context_len;   /* EdDSA, ML-DSA, SLH-DSA */
+    uint8_t context[LH_SIGN_CONTEXT_MAX];
     lh_buf held; /* what is held back until the end */
 };
 
 extern const lh_op_family lh_op_digest;
 extern const lh_op_family lh_op_hmac;
+extern const lh_op_family lh_op_cmac;
+extern const lh_op_family lh_op_gmac;
 extern const lh_op_family lh_op_ecdsa;
 extern const lh_op_family lh_op_eddsa;
+extern const lh_op_family lh_op_pq_sign;
+extern const lh_op_family lh_op_rsa_pkcs1;
+extern const lh_op_family lh_op_rsa_pss;
+extern const lh_op_family lh_op_rsa_oaep;
+extern const lh_op_family lh_op_rsa_raw;
 extern const lh_op_family lh_op_cipher;
-extern const lh_op_family lh_op_gcm;
+extern const lh_op_family lh_op_xts; /* lh_op_cipher's begin chooses it */
+extern const lh_op_family lh_op_aead;
+extern const lh_op_family lh_op_keywrap;
+
+/* An update that keeps data in op->held until the end. */
+lh_err lh_op_hold(lh_op *op, lh_bytes data, lh_buf *out);
+/* Begin to hash with the digest of that name, and go on: for signatures over a hash. */
+lh_err lh_op_digest_start(lh_op *op, const char *digest);
+lh_err lh_op_digest_update(lh_op *op, lh_bytes data, lh_buf *out);
+/* Begin the row's cipher, by the length of op's key; feed it. */
+lh_err lh_op_cipher_start(lh_op *op, lh_bytes iv);
+lh_err lh_op_cipher_feed(lh_op *op, lh_bytes data, lh_buf *out);
 
 /* The refusals of operation.h. */
 lh_err lh_op_refuse_param(const lh_op *op, const char *why);

@@ -86,6 +86,22 @@ static lh_err read_key(X509 *x, lh_x509 *certificate)
     return take_der(der, length, &certificate->spki);
 }
 
+static lh_err sha1(lh_crypto *c, lh_bytes data, uint8_t out[20])
+{
+    size_t len = 0;
+    if (EVP_Q_digest(c->libctx, "SHA1", NULL, data.data, data.len, out, &len) != 1 || len != 20)
+        return LH_OPENSSL_FAIL("SHA-1");
+    return LH_SUCCESS;
+}
+
+static lh_err read_digests(lh_crypto *c, lh_bytes der, lh_x509 *certificate)
+{
+    uint8_t digest[20];
+    LH_TRY(sha1(c, der, digest));
+    memcpy(certificate->check_value, digest, sizeof certificate->check_value);
+    return sha1(c, lh_buf_bytes(&certificate->spki), certificate->spki_sha1);
+}
+
 lh_err lh_x509_parse(lh_crypto *c, lh_bytes der, lh_x509 *ret)
 {
     LH_AUTO(lh_x509_clear)
@@ -106,6 +122,7 @@ lh_err lh_x509_parse(lh_crypto *c, lh_bytes der, lh_x509 *ret)
         return malformed();
     LH_TRY(read_names(x, &certificate));
     LH_TRY(read_key(x, &certificate));
+    LH_TRY(read_digests(c, der, &certificate));
     certificate.not_before = time_of(X509_get0_notBefore(x), INT64_MIN);
     certificate.not_after = time_of(X509_get0_notAfter(x), INT64_MAX);
     certificate.is_ca = X509_check_ca(x) == 1;

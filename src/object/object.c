@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+/* What of a certificate is kept, in DER; but its id. */
+enum { PART_VALUE, PART_SUBJECT, PART_ISSUER, PART_SERIAL, PART_ID, LH_PARTS };
+
 struct lh_object {
     atomic_int references;
     enum lh_object_class class;
@@ -21,6 +24,11 @@ struct lh_object {
     lh_key *public_key; /* NULL where not known or not a pair */
     lh_buf point;       /* raw public key */
     lh_buf spki;
+    lh_buf certificate[LH_PARTS]; /* certificates only */
+    char label[LH_LIMIT_NAME + 24];
+    uint8_t check_value[3];
+    bool is_leaf;
+    char start_date[9], end_date[9]; /* CK_DATE: YYYYMMDD, or empty */
     size_t allow_count;
     const lh_mechanism **allow; /* rows of the static table */
 };
@@ -80,6 +88,75 @@ lh_err lh_object_new(lh_crypto *c, const lh_object_role *role, enum lh_object_cl
     return LH_SUCCESS;
 }
 
+/* It is another object where it is another certificate, and one for each role. */
+static lh_err certificate_handle(lh_crypto *c, const lh_object_certificate *from, uint64_t *ret)
+{
+    uint8_t hash[LH_SHA256_SIZE];
+    const uint8_t tag[2] = {LH_OBJECT_CERTIFICATE, (uint8_t)from->index};
+    const lh_bytes parts[] = {LH_BYTES_STR("leasehold-handle-v1"), LH_BYTES(tag, sizeof(tag)),
+        LH_BYTES(from->key_id, sizeof(from->key_id)), from->der};
+    LH_TRY(lh_sha256(c, parts, LH_ARRAY_LEN(parts), hash));
+    uint64_t handle = 0;
+    for (size_t i = 0; i < 8; i++)
+        handle = handle << 8 | hash[i];
+    handle &= LH_LEASED_HANDLE_MASK;
+    *ret = handle ? handle : 1;
+    return LH_SUCCESS;
+}
+
+static void put_date(int64_t wall, char out[9])
+{
+    char text[LH_TIME_TEXT_SIZE] = "";
+    if (wall < 0 || wall > INT64_C(253402300799)) /* the year 9999 ends */
+        return;
+    lh_time_format(wall, text); /* 2026-01-31T… */
+    snprintf(out, 9, "%.4s%.2s%.2s", text, text + 5, text + 8);
+}
+
+static lh_err copy_parts(lh_object *object, const lh_object_certificate *from)
+{
+    const lh_x509 *parts = from->parts;
+    const lh_bytes id = object->is_leaf ? LH_BYTES(from->key_id, sizeof(from->key_id))
+                                        : LH_BYTES(parts->spki_sha1, sizeof(parts->spki_sha1));
+    const lh_bytes values[LH_PARTS] = {[PART_VALUE] = from->der,
+        [PART_SUBJECT] = lh_buf_bytes(&parts->subject),
+        [PART_ISSUER] = lh_buf_bytes(&parts->issuer),
+        [PART_SERIAL] = lh_buf_bytes(&parts->serial),
+        [PART_ID] = id};
+    for (size_t i = 0; i < LH_PARTS; i++) {
+        object->certificate[i] = LH_BUF_INIT(LH_LIMIT_CERTIFICATE);
+        lh_buf_append(&object->certificate[i], values[i].data, values[i].len);
+        LH_TRY(lh_buf_status(&object->certificate[i]));
+    }
+    object->spki = LH_BUF_INIT(LH_LIMIT_CERTIFICATE);
+    lh_buf_append(&object->spki, parts->spki.data, parts->spki.len);
+    memcpy(object->check_value, parts->check_value, sizeof(object->check_value));
+    put_date(parts->not_before, object->start_date);
+    put_date(parts->not_after, object->end_date);
+    return lh_buf_status(&object->spki);
+}
+
+lh_err lh_object_new_certificate(lh_crypto *c, const lh_object_certificate *certificate, lh_object **ret)
+{
+    LH_AUTO(lh_object_unrefp) lh_object *object = calloc(1, sizeof(*object));
+    if (!object)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    atomic_init(&object->references, 1);
+    object->class = LH_OBJECT_CERTIFICATE;
+    object->is_leaf = certificate->index == 0;
+    snprintf(object->role, sizeof(object->role), "%s", certificate->role);
+    snprintf(object->workload, sizeof(object->workload), "%s", certificate->workload);
+    if (object->is_leaf)
+        snprintf(object->label, sizeof(object->label), "%s", certificate->role);
+    else
+        snprintf(object->label, sizeof(object->label), "%s CA %zu", certificate->role, certificate->index);
+    memcpy(object->key_id, certificate->key_id, sizeof(object->key_id));
+    LH_TRY(certificate_handle(c, certificate, &object->handle));
+    LH_TRY(copy_parts(object, certificate));
+    *ret = LH_TAKE(object);
+    return LH_SUCCESS;
+}
+
 lh_object *lh_object_ref(lh_object *object)
 {
     atomic_fetch_add_explicit(&object->references, 1, memory_order_relaxed);
@@ -93,6 +170,8 @@ void lh_object_unref(lh_object *object)
     lh_key_free(object->public_key);
     lh_buf_free(&object->point);
     lh_buf_free(&object->spki);
+    for (size_t i = 0; i < LH_PARTS; i++)
+        lh_buf_free(&object->certificate[i]);
     free(object->allow);
     free(object);
 }
@@ -159,6 +238,7 @@ static uint64_t ck_class(const lh_object *object)
     case LH_OBJECT_PRIVATE: return CKO_PRIVATE_KEY;
     case LH_OBJECT_PUBLIC: return CKO_PUBLIC_KEY;
     case LH_OBJECT_SECRET: return CKO_SECRET_KEY;
+    case LH_OBJECT_CERTIFICATE: return CKO_CERTIFICATE;
     }
     return CKO_VENDOR_DEFINED;
 }
@@ -166,15 +246,15 @@ static uint64_t ck_class(const lh_object *object)
 /* CKA_EC_POINT is the DER OCTET STRING of the point (PKCS #11 2.40 mechanisms, section 2.3.3). */
 static void put_point(const lh_object *object, lh_buf *out)
 {
-    uint8_t der[2 + LH_KEY_POINT_MAX];
+    uint8_t der[3 + LH_KEY_POINT_MAX] = {0x04, 0x81};
+    size_t head = object->point.len < 0x80 ? 2 : 3;
     if (object->point.len == 0 || object->point.len > LH_KEY_POINT_MAX) {
         lh_wire_put_attribute(out, CKA_EC_POINT, LH_ATTRIBUTE_NONE, LH_BYTES_NONE);
         return;
     }
-    der[0] = 0x04;
-    der[1] = (uint8_t)object->point.len;
-    memcpy(der + 2, object->point.data, object->point.len);
-    lh_wire_put_attribute(out, CKA_EC_POINT, 0, LH_BYTES(der, 2 + object->point.len));
+    der[head - 1] = (uint8_t)object->point.len;
+    memcpy(der + head, object->point.data, object->point.len);
+    lh_wire_put_attribute(out, CKA_EC_POINT, 0, LH_BYTES(der, head + object->point.len));
 }
 
 static void put_mechanisms(const lh_object *object, lh_buf *out)
@@ -279,15 +359,52 @@ static int boolean(const lh_object *object, uint32_t type)
     }
 }
 
+/* Attributes of an X.509 certificate object (PKCS #11 2.40, section 4.6.3), by type. */
+static void put_certificate(const lh_object *object, uint32_t type, lh_buf *out)
+{
+    lh_bytes value = LH_BYTES_NONE;
+    switch (type) {
+    case CKA_CLASS: lh_wire_put_ulong(out, type, CKO_CERTIFICATE); return;
+    case CKA_CERTIFICATE_TYPE: lh_wire_put_ulong(out, type, CKC_X_509); return;
+    case CKA_CERTIFICATE_CATEGORY: /* token user, or authority */
+        lh_wire_put_ulong(out, type, object->is_leaf ? 1 : 2);
+        return;
+    case CKA_TOKEN: lh_wire_put_bool(out, type, true); return;
+    case CKA_PRIVATE:
+    case CKA_MODIFIABLE:
+    case CKA_COPYABLE:
+    case CKA_DESTROYABLE:
+    case CKA_TRUSTED: lh_wire_put_bool(out, type, false); return;
+    case CKA_LABEL: value = LH_BYTES_STR(object->label); break;
+    case CKA_ID: value = lh_buf_bytes(&object->certificate[PART_ID]); break;
+    case CKA_VALUE: value = lh_buf_bytes(&object->certificate[PART_VALUE]); break;
+    case CKA_SUBJECT: value = lh_buf_bytes(&object->certificate[PART_SUBJECT]); break;
+    case CKA_ISSUER: value = lh_buf_bytes(&object->certificate[PART_ISSUER]); break;
+    case CKA_SERIAL_NUMBER: value = lh_buf_bytes(&object->certificate[PART_SERIAL]); break;
+    case CKA_PUBLIC_KEY_INFO: value = lh_buf_bytes(&object->spki); break;
+    case CKA_CHECK_VALUE: value = LH_BYTES(object->check_value, sizeof(object->check_value)); break;
+    case CKA_START_DATE: value = LH_BYTES_STR(object->start_date); break;
+    case CKA_END_DATE: value = LH_BYTES_STR(object->end_date); break;
+    case CKA_URL: break;
+    default: lh_wire_put_attribute(out, type, LH_ATTRIBUTE_NONE, LH_BYTES_NONE); return;
+    }
+    lh_wire_put_attribute(out, type, 0, value);
+}
+
 void lh_object_put_attribute(
     const lh_object *object, uint32_t type, const lh_object_lease_view *lease, lh_buf *out)
 {
+    if (object->class == LH_OBJECT_CERTIFICATE) {
+        put_certificate(object, type, out);
+        return;
+    }
     int flag = boolean(object, type);
     if (flag >= 0) {
         lh_wire_put_bool(out, type, flag);
         return;
     }
-    if (is_vendor(type) && object->class != LH_OBJECT_PUBLIC) {
+    if (is_vendor(type) && object->class != LH_OBJECT_PUBLIC &&
+                                                                                               object->class != LH_OBJECT_CERTIFICATE) {
         put_vendor(type, lease, out);
         return;
     }
@@ -319,6 +436,7 @@ static const uint32_t all_types[] = {CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABE
     CKA_DECRYPT, CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_UNWRAP, CKA_TRUSTED, CKA_SENSITIVE,
     CKA_ALWAYS_SENSITIVE, CKA_EXTRACTABLE, CKA_NEVER_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED,
     CKA_ALWAYS_AUTHENTICATE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE, CKA_VALUE_LEN,
+    CKA_CERTIFICATE_TYPE, CKA_CERTIFICATE_CATEGORY, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_CHECK_VALUE, CKA_URL,
     CKA_LEASEHOLD_LEASE_ID, CKA_LEASEHOLD_EXPIRY, CKA_LEASEHOLD_REMAINING_USES};
 
 static bool has(const lh_object *object, uint32_t type)
@@ -336,7 +454,8 @@ void lh_object_put_attributes(const lh_object *object, lh_buf *out)
         uint32_t type = all_types[i];
         bool ask = lh_object_needs_lease(object, type) &&
                    (type != CKA_EC_POINT || object->class == LH_OBJECT_PUBLIC);
-        if (ask || (is_vendor(type) && object->class != LH_OBJECT_PUBLIC))
+        if (ask || (is_vendor(type) && object->class != LH_OBJECT_PUBLIC &&
+                                                                                               object->class != LH_OBJECT_CERTIFICATE))
             lh_wire_put_attribute(out, type, LH_ATTRIBUTE_ASK, LH_BYTES_NONE);
         else if (has(object, type))
             lh_object_put_attribute(object, type, NULL, out);

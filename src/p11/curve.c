@@ -51,6 +51,20 @@ const lh_curve *lh_curve_by_name(const char *name)
     return NULL;
 }
 
+bool lh_curve_is_called(const lh_curve *curve, const char *name)
+{
+    static const struct {
+        const char *name;
+        const char *other;
+    } others[] = {{"P-256", "prime256v1"}, {"P-384", "secp384r1"}, {"P-521", "secp521r1"}};
+    if (strcmp(curve->name, name) == 0)
+        return true;
+    for (size_t i = 0; i < LH_ARRAY_LEN(others); i++)
+        if (strcmp(curve->name, others[i].name) == 0 && strcmp(others[i].other, name) == 0)
+            return true;
+    return false;
+}
+
 const lh_curve *lh_curve_table(size_t *ret_count)
 {
     *ret_count = LH_ARRAY_LEN(rows);

@@ -19,6 +19,8 @@ typedef struct {
 /* The curve that a CKA_EC_PARAMS names, in either form; NULL where there is none of that type of key. */
 const lh_curve *lh_curve_by_params(unsigned long ck_type, lh_bytes ec_params);
 const lh_curve *lh_curve_by_name(const char *name);
+/* Whether it goes by that name in OpenSSL, which has two for P-256 and P-384 and P-521. */
+bool lh_curve_is_called(const lh_curve *curve, const char *name);
 /* Every row; ret_count is set. */
 const lh_curve *lh_curve_table(size_t *ret_count);
 

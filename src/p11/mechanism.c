@@ -2,12 +2,16 @@
 #include "p11/mechanism.h"
 
 #include "base/macro.h"
+#include "p11/curve.h"
 
 #include <leasehold/pkcs11-3.h>
 #include <string.h>
 
 /* OBJECT IDENTIFIER 1.2.840.10045.3.1.7, prime256v1 (RFC 5480 section 2.1.1.1). */
 static const uint8_t params_p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+/* 1.3.132.0.34 and .35, secp384r1 and secp521r1 (ibidem). */
+static const uint8_t params_p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
+static const uint8_t params_p521[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23};
 /* PrintableString "edwards25519", the curveName choice of PKCS #11 3.0 section 2.3.3. */
 static const uint8_t params_ed25519[] = {
     0x13, 0x0c, 'e', 'd', 'w', 'a', 'r', 'd', 's', '2', '5', '5', '1', '9'};
@@ -21,6 +25,22 @@ static const lh_key_row key_rows[] = {
         .bits = 256,
         .ec_params = params_p256,
         .ec_params_len = sizeof(params_p256)},
+    {.kind = LH_KEY_EC_P384,
+        .name = "ec-p384",
+        .ck_type = CKK_EC,
+        .type = LH_TYPE_EC,
+        .pair = true,
+        .bits = 384,
+        .ec_params = params_p384,
+        .ec_params_len = sizeof(params_p384)},
+    {.kind = LH_KEY_EC_P521,
+        .name = "ec-p521",
+        .ck_type = CKK_EC,
+        .type = LH_TYPE_EC,
+        .pair = true,
+        .bits = 521,
+        .ec_params = params_p521,
+        .ec_params_len = sizeof(params_p521)},
     {.kind = LH_KEY_ED25519,
         .name = "ed25519",
         .ck_type = CKK_EC_EDWARDS,
@@ -99,6 +119,14 @@ const lh_key_row *lh_key_row_by_name(const char *name)
         if (strcmp(key_rows[i].name, name) == 0)
             return &key_rows[i];
     return NULL;
+}
+
+size_t lh_key_row_material_len(const lh_key_row *row)
+{
+    if (!row->pair)
+        return row->secret_len;
+    const lh_curve *curve = lh_curve_by_params(row->ck_type, LH_BYTES(row->ec_params, row->ec_params_len));
+    return curve ? curve->scalar_len : 0;
 }
 
 static const lh_mechanism *search(const lh_mechanism *rows, size_t count, unsigned long type)
@@ -196,6 +224,17 @@ static bool is_rsa(const lh_mechanism *row)
 {
     return row->family == LH_FAMILY_RSA_PKCS1 || row->family == LH_FAMILY_RSA_PSS ||
            row->family == LH_FAMILY_RSA_OAEP || row->family == LH_FAMILY_RSA_RAW;
+}
+
+bool lh_mechanism_needs_legacy(const lh_mechanism *row, unsigned key_bits)
+{
+    return row->legacy || ((is_rsa(row) || row->param == LH_PARAM_RSA_AES_WRAP) && key_bits < row->min_key);
+}
+
+bool lh_mechanism_is_for_old_data(unsigned use)
+{
+    return use == LH_USE_VERIFY || use == LH_USE_VERIFY_RECOVER || use == LH_USE_DECRYPT ||
+           use == LH_USE_UNWRAP;
 }
 
 static size_t signature_len(const lh_mechanism *row, unsigned key_bits)

@@ -38,6 +38,8 @@ enum lh_key_kind {
     LH_KEY_ED25519 = 2,
     LH_KEY_AES256 = 3,
     LH_KEY_HMAC_SHA256 = 4, /* a 32-byte CKK_GENERIC_SECRET */
+    LH_KEY_EC_P384 = 5,
+    LH_KEY_EC_P521 = 6,
     LH_KEY_KIND_COUNT
 };
 
@@ -56,6 +58,8 @@ typedef struct {
 /* NULL where there is none. */
 const lh_key_row *lh_key_row_by_kind(enum lh_key_kind kind);
 const lh_key_row *lh_key_row_by_name(const char *name);
+/* Bytes of the raw secret that such a key is made from: the symmetric key, the seed, the scalar. */
+size_t lh_key_row_material_len(const lh_key_row *row);
 
 /* What a mechanism can be used for: bits. */
 enum {
@@ -181,6 +185,12 @@ bool lh_mechanism_fits_kind(const lh_mechanism *row, const lh_key_row *key);
 bool lh_mechanism_is_leased(const lh_mechanism *row);
 /* Whether it works with keys of a CKK_ type. Of the HMAC types, only with the row's own digest. */
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type);
+
+/* Whether that use of a key is one of those for old data, which a partition's policy has to allow: the row is
+ * legacy, or an RSA modulus of key_bits is shorter than the row's. Such use, where allowed, is for verifying,
+ * decrypting and unwrapping only: lh_mechanism_is_for_old_data tells which uses those are. */
+bool lh_mechanism_needs_legacy(const lh_mechanism *row, unsigned key_bits);
+bool lh_mechanism_is_for_old_data(unsigned use);
 
 /* Whether one use (a single LH_USE_ bit) of the row may be fed in parts: not where all the data would have to
  * be held until the end, as by GCM's decryption, nor with the uses that are done at once. */

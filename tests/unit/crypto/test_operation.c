@@ -17,6 +17,16 @@ static lh_key *new_key(enum lh_key_kind kind, const char *hex)
     return key;
 }
 
+/* The same from 32 bytes, with zeros in front where the kind has longer secrets. */
+static lh_key *new_key_of_length(enum lh_key_kind kind, const char *hex)
+{
+    char padded[2 * LH_KEY_SECRET_MAX + 1];
+    size_t more = 2 * lh_key_row_material_len(lh_key_row_by_kind(kind)) - strlen(hex);
+    memset(padded, '0', more);
+    memcpy(padded + more, hex, strlen(hex) + 1);
+    return new_key(kind, padded);
+}
+
 static const lh_mechanism *row(const char *name)
 {
     const lh_mechanism *found = lh_mechanism_by_name(name);
@@ -549,7 +559,7 @@ static void uses_and_keys_refused(void **state)
     (void)state;
     lh_key *all[LH_KEY_KIND_COUNT] = {NULL};
     for (int kind = LH_KEY_NONE + 1; kind < LH_KEY_KIND_COUNT; kind++)
-        all[kind] = new_key((enum lh_key_kind)kind, rfc6979_key);
+        all[kind] = new_key_of_length((enum lh_key_kind)kind, rfc6979_key);
     const lh_mechanism *at = NULL;
     for (size_t i = 0; (at = lh_mechanism_at(i)) != NULL; i++) {
         for (unsigned use = 0; use < 64; use++) {

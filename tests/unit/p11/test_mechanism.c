@@ -26,7 +26,7 @@ static void rows_are_whole(void **state)
         assert_true(row->min_key <= row->max_key);
         assert_true(!row->legacy || row->standalone);
     }
-    assert_int_equal(lh_mechanism_count(), 15);
+    assert_true(lh_mechanism_count() > 60);
     assert_null(lh_mechanism_by_type(0x80000000UL));
     assert_null(lh_mechanism_by_name(""));
 }
