@@ -321,11 +321,19 @@ static lh_err ssh_of(const lh_key *key, lh_buf *out)
     LH_AUTO(lh_buf_free) lh_buf point = LH_BUF_INIT(LH_KEY_POINT_MAX);
     LH_TRY(lh_key_public_point(key, &point));
     LH_AUTO(lh_buf_free) lh_buf blob = LH_BUF_INIT(1024);
-    if (lh_key_kind(key) == LH_KEY_EC_P256) {
-        lh_put_str(&blob, "ecdsa-sha2-nistp256");
-        lh_put_str(&blob, "nistp256");
-    } else {
-        lh_put_str(&blob, "ssh-ed25519");
+    static const struct {
+        enum lh_key_kind kind;
+        const char *type;
+        const char *curve; /* NULL where the type says it */
+    } names[] = {{LH_KEY_EC_P256, "ecdsa-sha2-nistp256", "nistp256"},
+        {LH_KEY_EC_P384, "ecdsa-sha2-nistp384", "nistp384"},
+        {LH_KEY_EC_P521, "ecdsa-sha2-nistp521", "nistp521"}, {LH_KEY_ED25519, "ssh-ed25519", NULL}};
+    for (size_t i = 0; i < LH_ARRAY_LEN(names); i++) {
+        if (names[i].kind != lh_key_kind(key))
+            continue;
+        lh_put_str(&blob, names[i].type);
+        if (names[i].curve)
+            lh_put_str(&blob, names[i].curve);
     }
     lh_put_blob(&blob, lh_buf_bytes(&point));
     LH_TRY(lh_buf_status(&blob));
