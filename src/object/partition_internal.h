@@ -153,6 +153,9 @@ typedef struct {
 } lh_object_put;
 
 LH_MUST lh_err lh_object_put_in(lh_partitions *p, lh_record_txn *txn, const lh_object_put *put);
+/* Only how many uses are reserved: memory need not follow. */
+LH_MUST lh_err lh_object_reserve_in(
+    lh_record_txn *txn, const lh_partition *partition, uint64_t handle, uint64_t reserved);
 /* The object's record as the group has it. LH_E_NOT_FOUND (reason "object-handle-invalid"). */
 LH_MUST lh_err lh_object_get_in(lh_record_txn *txn, const lh_partition *partition, uint64_t handle,
     lh_object_record *ret_record, lh_attributes **ret);

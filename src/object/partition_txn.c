@@ -240,6 +240,21 @@ lh_err lh_object_get_in(lh_record_txn *txn, const lh_partition *partition, uint6
     return LH_SUCCESS;
 }
 
+lh_err lh_object_reserve_in(
+    lh_record_txn *txn, const lh_partition *partition, uint64_t handle, uint64_t reserved)
+{
+    LH_AUTO(lh_buf_free) lh_buf before = LH_BUF_INIT(LH_OBJECT_RECORD_MAX);
+    LH_AUTO(lh_buf_free) lh_buf after = LH_BUF_INIT(LH_OBJECT_RECORD_MAX);
+    lh_record_id id = lh_object_record_id(partition->id, handle);
+    lh_object_record record;
+    LH_TRY(lh_txn_get(txn, LH_RECORD_OBJECT, &id, &before));
+    LH_TRY(lh_object_record_decode(lh_buf_bytes(&before), &record));
+    record.reserved = reserved;
+    lh_object_record_encode(&record, &after);
+    LH_TRY(lh_buf_status(&after));
+    return lh_txn_put(txn, LH_RECORD_OBJECT, &id, lh_buf_bytes(&after));
+}
+
 lh_err lh_object_delete_in(lh_partitions *p, lh_record_txn *txn, lh_partition *partition, uint64_t handle)
 {
     lh_record_id id = lh_object_record_id(partition->id, handle);

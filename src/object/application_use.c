@@ -1,0 +1,147 @@
+/* The right to use a key: every check of a use is here. */
+#include "object/application_internal.h"
+
+#include "leasehold/leasehold.h"
+
+#include <p11-kit/pkcs11.h>
+
+/* Bits that data may be processed by although the mechanism is legacy. */
+#define LEGACY_USES (LH_USE_VERIFY | LH_USE_DECRYPT | LH_USE_UNWRAP | LH_USE_VERIFY_RECOVER)
+
+static bool is_allowed(const lh_application *a, const lh_place *place, const lh_mechanism *row, unsigned use)
+{
+    if (!row->legacy || a->p->options.legacy)
+        return true;
+    return (use & LEGACY_USES) != 0 && a->options.legacy_allowed &&
+           a->options.legacy_allowed(a->options.arg, place->record.number, row);
+}
+
+lh_err lh_application_row(
+    lh_application *a, const lh_place *place, uint64_t mechanism, unsigned use, const lh_mechanism **ret)
+{
+    const lh_mechanism *row = lh_mechanism_by_type((unsigned long)mechanism);
+    if (!row || !(row->uses & use) || !lh_crypto_offers(a->p->options.crypto, row) ||
+        !is_allowed(a, place, row, use))
+        return LH_REFUSE(
+            LH_E_INVALID, "mechanism-invalid", "this partition does not offer that mechanism for this");
+    *ret = row;
+    return LH_SUCCESS;
+}
+
+lh_err lh_application_mechanisms(lh_application *a, const lh_slot_request *r, lh_buf *ret_types)
+{
+    LH_AUTO(lh_place_leave) lh_place place = {.partition = NULL};
+    LH_TRY(lh_application_enter(a, r->slot, &place));
+    for (size_t i = 0; i < lh_mechanism_count(); i++) {
+        const lh_mechanism *row = lh_mechanism_at(i);
+        if (lh_crypto_offers(a->p->options.crypto, row) && is_allowed(a, &place, row, row->uses))
+            lh_put_u64(ret_types, row->type);
+    }
+    return lh_buf_status(ret_types);
+}
+
+/* --- uses that are counted --- */
+
+struct reserve {
+    lh_application *a;
+    const lh_found *found;
+    uint64_t handle;
+    uint64_t block;
+    uint64_t granted;
+};
+
+static lh_err reserve(lh_record_txn *txn, void *arg)
+{
+    struct reserve *r = arg;
+    LH_AUTO(lh_attributes_freep) lh_attributes *attributes = NULL;
+    const lh_partition *partition = r->found->place.partition;
+    lh_object_record record;
+    LH_TRY(lh_object_get_in(txn, partition, r->handle, &record, &attributes));
+    uint64_t uses = lh_attributes_ulong(attributes, CKA_LEASEHOLD_USES, UINT64_MAX);
+    uint64_t left = record.reserved < uses ? uses - record.reserved : 0;
+    r->granted = r->block < left ? r->block : left;
+    return r->granted ? lh_object_reserve_in(txn, partition, r->handle, record.reserved + r->granted)
+                      : LH_SUCCESS;
+}
+
+static lh_err refuse_spent(void)
+{
+    return LH_REFUSE(LH_E_DENIED, "action-prohibited", "every use of this key has been taken");
+}
+
+static lh_err take_use(lh_application *a, const lh_key_use *use, const lh_found *found, bool *ret_wait)
+{
+    for (;;) {
+        switch (lh_live_take_use(found->live)) {
+        case LH_LIVE_TAKEN: return LH_SUCCESS;
+        case LH_LIVE_SPENT: return refuse_spent();
+        case LH_LIVE_RESERVE: break;
+        }
+        uint64_t block = lh_live_next_block(found->live);
+        if (block == 0)
+            return refuse_spent();
+        if (found->session) { /* nothing of it outlives this process */
+            lh_live_add_uses(found->live, block);
+            continue;
+        }
+        if (!use->may_wait) {
+            *ret_wait = true;
+            return LH_SUCCESS;
+        }
+        struct reserve r = {.a = a, .found = found, .handle = use->handle, .block = block};
+        LH_TRY(lh_records_write(a->p->options.records, reserve, &r));
+        if (r.granted == 0)
+            return refuse_spent();
+        lh_live_add_uses(found->live, r.granted);
+    }
+}
+
+/* --- the check --- */
+
+static lh_err check_use(lh_application *a, const lh_key_use *use, const lh_found *found)
+{
+    const lh_attributes *key = lh_live_attributes(found->live);
+    if (!is_allowed(a, &found->place, use->row, use->use))
+        return LH_REFUSE(LH_E_INVALID, "mechanism-invalid", "this mechanism is refused as unsafe");
+    if (use->use == LH_USE_DIGEST)
+        LH_TRY(lh_rules_may_digest(key));
+    else
+        LH_TRY(lh_rules_may_use(key, use->row, use->use, lh_partitions_wall(a->p)));
+    if (lh_rules_asks_login(key) && a->context_handle != use->handle)
+        return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "this key asks for the PIN at each use");
+    return LH_SUCCESS;
+}
+
+lh_err lh_application_acquire(lh_application *a, const lh_key_use *use, bool *ret_wait, lh_key_grip *ret)
+{
+    LH_AUTO(lh_found_leave) lh_found found = {.live = NULL};
+    lh_find find = {
+        .handle = use->handle, .may_wait = use->may_wait, .keep = true, .missing = "key-handle-invalid"};
+    bool wait = false;
+    *ret = (lh_key_grip){NULL, NULL};
+    *ret_wait = false;
+    LH_TRY(lh_application_find(a, &find, &wait, &found));
+    if (!wait)
+        LH_TRY(check_use(a, use, &found));
+    if (!wait && !lh_live_key(found.live)) {
+        if (use->may_wait)
+            LH_TRY(lh_live_import(found.live, a->p->options.crypto));
+        else
+            wait = true;
+    }
+    if (!wait)
+        LH_TRY(take_use(a, use, &found, &wait));
+    *ret_wait = wait;
+    if (wait)
+        return LH_SUCCESS;
+    if (lh_rules_asks_login(lh_live_attributes(found.live)))
+        a->context_handle = 0; /* one operation for each login */
+    *ret = (lh_key_grip){.key = lh_live_key(found.live), .hold = LH_TAKE(found.live)};
+    return LH_SUCCESS;
+}
+
+void lh_key_grip_release(lh_key_grip *grip)
+{
+    lh_live_unref(grip->hold);
+    *grip = (lh_key_grip){NULL, NULL};
+}
