@@ -17,8 +17,8 @@ typedef struct {
     lh_buf spki;                         /* SubjectPublicKeyInfo, as it stands in the certificate */
     int64_t not_before;                  /* wall seconds; INT64_MIN where it cannot be told */
     int64_t not_after;                   /* wall seconds; INT64_MAX where it cannot be told */
-    uint8_t spki_sha1[20];  /* SHA-1 of spki: what people give the certificate as its id */
-    uint8_t check_value[3]; /* the first bytes of SHA-1 of the certificate (CKA_CHECK_VALUE) */
+    uint8_t spki_sha1[20];               /* SHA-1 of spki: what people give the certificate as its id */
+    uint8_t check_value[3];              /* the first bytes of SHA-1 of the certificate (CKA_CHECK_VALUE) */
     bool is_ca;                          /* basicConstraints says so */
     char subject_text[LH_X509_NAME_MAX]; /* RFC 2253, escaped: printable ASCII */
     char issuer_text[LH_X509_NAME_MAX];

@@ -35,6 +35,7 @@ struct lh_object {
 
 #define PUBLIC_MAX 1024 /* bytes in a public key's encoding */
 #define SIZE_NOT_COUNTED UINT64_MAX
+#define LH_LEASED_HANDLE_MASK ((UINT64_C(1) << 62) - 1) /* with bit 62 it would be a standalone object's */
 
 lh_err lh_object_handle_of(
     lh_crypto *c, const uint8_t key_id[LH_OBJECT_KEY_ID_SIZE], enum lh_object_class class, uint64_t *ret)
@@ -47,7 +48,7 @@ lh_err lh_object_handle_of(
     uint64_t handle = 0;
     for (size_t i = 0; i < 8; i++)
         handle = handle << 8 | hash[i];
-    handle &= INT64_MAX;
+    handle &= LH_LEASED_HANDLE_MASK;
     *ret = handle ? handle : 1;
     return LH_SUCCESS;
 }
@@ -403,8 +404,7 @@ void lh_object_put_attribute(
         lh_wire_put_bool(out, type, flag);
         return;
     }
-    if (is_vendor(type) && object->class != LH_OBJECT_PUBLIC &&
-                                                                                               object->class != LH_OBJECT_CERTIFICATE) {
+    if (is_vendor(type) && object->class != LH_OBJECT_PUBLIC && object->class != LH_OBJECT_CERTIFICATE) {
         put_vendor(type, lease, out);
         return;
     }
@@ -454,8 +454,8 @@ void lh_object_put_attributes(const lh_object *object, lh_buf *out)
         uint32_t type = all_types[i];
         bool ask = lh_object_needs_lease(object, type) &&
                    (type != CKA_EC_POINT || object->class == LH_OBJECT_PUBLIC);
-        if (ask || (is_vendor(type) && object->class != LH_OBJECT_PUBLIC &&
-                                                                                               object->class != LH_OBJECT_CERTIFICATE))
+        if (ask ||
+            (is_vendor(type) && object->class != LH_OBJECT_PUBLIC && object->class != LH_OBJECT_CERTIFICATE))
             lh_wire_put_attribute(out, type, LH_ATTRIBUTE_ASK, LH_BYTES_NONE);
         else if (has(object, type))
             lh_object_put_attribute(object, type, NULL, out);

@@ -10,11 +10,18 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "crypto/key.h"
+#include "crypto/x509.h"
 #include "p11/mechanism.h"
 
 #define LH_OBJECT_KEY_ID_SIZE 16
 
-enum lh_object_class { LH_OBJECT_PRIVATE = 1, LH_OBJECT_PUBLIC = 2, LH_OBJECT_SECRET = 3 };
+/* LH_OBJECT_CERTIFICATE is public, needs no lease, and is never used as a key. */
+enum lh_object_class {
+    LH_OBJECT_PRIVATE = 1,
+    LH_OBJECT_PUBLIC = 2,
+    LH_OBJECT_SECRET = 3,
+    LH_OBJECT_CERTIFICATE = 4,
+};
 
 /* What objects of one role have in common. Strings and allow are borrowed for the call that makes the
  * objects. */
@@ -34,11 +41,24 @@ typedef struct lh_object lh_object;
 /* One object; one reference. LH_E_INVALID where the class does not fit the key's kind. */
 LH_MUST lh_err lh_object_new(
     lh_crypto *c, const lh_object_role *role, enum lh_object_class class, lh_object **ret);
+/* A certificate of a role's chain: the key's own (index 0) has the role's name and id, the others are
+ * labelled "ROLE CA n" and have the SHA-1 of their public key as id. Copied. */
+typedef struct {
+    const char *role;
+    const char *workload;
+    uint8_t key_id[LH_OBJECT_KEY_ID_SIZE];
+    size_t index;
+    lh_bytes der;
+    const lh_x509 *parts; /* der, read */
+} lh_object_certificate;
+
+LH_MUST lh_err lh_object_new_certificate(
+    lh_crypto *c, const lh_object_certificate *certificate, lh_object **ret);
 lh_object *lh_object_ref(lh_object *object);
 void lh_object_unref(lh_object *object);
 LH_DEFINE_FREEP(lh_object, lh_object_unref)
 
-/* 1 to 2^63 - 1: from the key id and the class. */
+/* 1 to 2^62 - 1: from the key id and the class. */
 LH_MUST lh_err lh_object_handle_of(
     lh_crypto *c, const uint8_t key_id[LH_OBJECT_KEY_ID_SIZE], enum lh_object_class class, uint64_t *ret);
 

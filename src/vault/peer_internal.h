@@ -20,7 +20,10 @@ typedef struct {
     uint8_t key_id[LH_LEASE_ID_SIZE];
     lh_lease *lease;       /* NULL until issued */
     lh_object *objects[2]; /* private and public, or secret and NULL */
+    lh_object *certificates[LH_LIMIT_CERTIFICATES]; /* attached to the key, its own first; NULL after them */
 } lh_slot;
+
+#define LH_SLOT_OBJECTS (2 + LH_LIMIT_CERTIFICATES)
 
 struct lh_peer {
     atomic_int references;
@@ -38,8 +41,12 @@ void lh_slots_free(lh_slot *slots, size_t count);
 /* Make slots and objects anew from the rules in force and from who the process is now. Under core_lock
  * (read). */
 LH_MUST lh_err lh_slots_refresh(lh_peer *peer);
-/* The slot and the object of a handle, or NULL. Under the peer's lock. */
+/* One of LH_SLOT_OBJECTS, or NULL. */
+lh_object *lh_slot_object(const lh_slot *slot, size_t index);
+/* The slot and the object of a handle, keys only, or NULL. Under the peer's lock. */
 lh_slot *lh_slots_find(lh_peer *peer, uint64_t handle, lh_object **ret_object);
+/* The same for certificates, too: what can be read, not what can be used. */
+lh_slot *lh_slots_find_any(lh_peer *peer, uint64_t handle, lh_object **ret_object);
 /* The slot of a role, or NULL. */
 const lh_slot *lh_slots_of_role(const lh_slot *slots, size_t count, const char *role);
 /* The error for a handle that names nothing (any more): LH_E_GONE "lease-ended". */

@@ -7,8 +7,8 @@ static lh_err page(const lh_peer *peer, const lh_find_request *request, lh_buf *
 {
     uint64_t index = 0;
     for (size_t i = 0; i < peer->slot_count; i++) {
-        for (size_t k = 0; k < 2; k++) {
-            const lh_object *object = peer->slots[i].objects[k];
+        for (size_t k = 0; k < LH_SLOT_OBJECTS; k++) {
+            const lh_object *object = lh_slot_object(&peer->slots[i], k);
             if (!object || index++ < request->cursor)
                 continue;
             bool match = false;
@@ -58,7 +58,7 @@ static lh_err look_up(lh_peer *peer, uint64_t handle, lh_object **ret_object, lh
 {
     pthread_mutex_lock(&peer->mutex);
     lh_object *object = NULL;
-    const lh_slot *s = lh_slots_find(peer, handle, &object);
+    const lh_slot *s = lh_slots_find_any(peer, handle, &object);
     if (s) {
         *ret_object = lh_object_ref(object);
         *ret_lease = s->lease ? lh_lease_ref(s->lease) : NULL;

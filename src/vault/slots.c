@@ -1,5 +1,6 @@
 /* What a peer has: for each role that policy lets it see, its objects and its lease. */
 #include "base/clock.h"
+#include "crypto/x509.h"
 #include "vault/peer_internal.h"
 
 #include <stdio.h>
@@ -9,6 +10,8 @@ static void slot_clear(lh_slot *s)
     lh_lease_unref(s->lease);
     lh_object_unref(s->objects[0]);
     lh_object_unref(s->objects[1]);
+    for (size_t i = 0; i < LH_LIMIT_CERTIFICATES; i++)
+        lh_object_unref(s->certificates[i]);
 }
 
 void lh_slots_free(lh_slot *slots, size_t count)
@@ -105,6 +108,32 @@ static lh_err give_key(build *b, const lh_policy_role *role, lh_slot *s)
     return LH_SUCCESS;
 }
 
+/* The certificates attached to the slot's key, unless they are about another: policy may have given the role
+ * another kind of key since. */
+static lh_err make_certificates(build *b, lh_slot *s, const lh_key *key)
+{
+    const lh_state_certificate *attached =
+        lh_state_find_certificate(&b->rules->governed, s->role, s->workload);
+    LH_AUTO(lh_buf_free) lh_buf spki = LH_BUF_INIT(LH_X509_PART_MAX);
+    if (!attached)
+        return LH_SUCCESS;
+    LH_TRY(lh_key_public_spki(key, &spki));
+    for (size_t i = 0; i < attached->chain->count; i++) {
+        LH_AUTO(lh_x509_clear) lh_x509 parts = {0};
+        lh_object_certificate certificate = {.role = s->role,
+            .workload = s->workload,
+            .index = i,
+            .der = lh_buf_bytes(&attached->chain->der[i]),
+            .parts = &parts};
+        memcpy(certificate.key_id, s->key_id, sizeof(certificate.key_id));
+        LH_TRY(lh_x509_parse(b->v->crypto, certificate.der, &parts));
+        if (i == 0 && !lh_bytes_equal(lh_buf_bytes(&parts.spki), lh_buf_bytes(&spki)))
+            return LH_SUCCESS;
+        LH_TRY(lh_object_new_certificate(b->v->crypto, &certificate, &s->certificates[i]));
+    }
+    return LH_SUCCESS;
+}
+
 static lh_err fill_slot(build *b, const lh_policy_role *role, const lh_policy_workload *workload, lh_slot *s)
 {
     snprintf(s->role, sizeof(s->role), "%s", role->name);
@@ -132,7 +161,9 @@ static lh_err fill_slot(build *b, const lh_policy_role *role, const lh_policy_wo
     LH_AUTO(lh_key_freep) lh_key *key = NULL;
     if (!s->lease)
         LH_TRY(lh_vault_role_key(b->v, b->rules, &d, &key));
-    return make_objects(b, s, role, s->lease ? lh_lease_key(s->lease) : key);
+    const lh_key *public = s->lease ? lh_lease_key(s->lease) : key;
+    LH_TRY(make_objects(b, s, role, public));
+    return make_certificates(b, s, public);
 }
 
 static bool visit(const lh_policy_role *role, const lh_policy_workload *workload, void *arg)
@@ -199,6 +230,25 @@ lh_slot *lh_slots_find(lh_peer *peer, uint64_t handle, lh_object **ret_object)
     for (size_t i = 0; i < peer->slot_count; i++) {
         for (size_t k = 0; k < 2; k++) {
             lh_object *object = peer->slots[i].objects[k];
+            if (object && lh_object_handle(object) == handle) {
+                *ret_object = object;
+                return &peer->slots[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+lh_object *lh_slot_object(const lh_slot *slot, size_t index)
+{
+    return index < 2 ? slot->objects[index] : slot->certificates[index - 2];
+}
+
+lh_slot *lh_slots_find_any(lh_peer *peer, uint64_t handle, lh_object **ret_object)
+{
+    for (size_t i = 0; i < peer->slot_count; i++) {
+        for (size_t k = 0; k < LH_SLOT_OBJECTS; k++) {
+            lh_object *object = lh_slot_object(&peer->slots[i], k);
             if (object && lh_object_handle(object) == handle) {
                 *ret_object = object;
                 return &peer->slots[i];
