@@ -18,6 +18,16 @@
 
 #define CHALLENGE_MS 5000
 
+/* False where the last reference has gone already. */
+static bool try_ref(lh_connection *c)
+{
+    int references = atomic_load(&c->references);
+    while (references > 0)
+        if (atomic_compare_exchange_weak(&c->references, &references, references + 1))
+            return true;
+    return false;
+}
+
 lh_connection *lh_connection_ref(lh_connection *connection)
 {
     atomic_fetch_add_explicit(&connection->references, 1, memory_order_relaxed);
@@ -29,6 +39,9 @@ void lh_connection_unref(lh_connection *c)
     if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)
         return;
     lh_dispatch_free_operations(c);
+    lh_grip_release(&c->request.grip);
+    if (c->peer)
+        lh_peer_detach(c->peer);
     lh_peer_unref(c->peer);
     lh_buf_free(&c->incoming);
     lh_buf_free(&c->outgoing);
@@ -56,12 +69,14 @@ void lh_connection_shut(lh_connection *c)
     if (!c->open)
         return;
     c->open = false;
+    atomic_store(&c->gone, true);
     answer_challenge(c, CHALLENGE_GONE);
     if (c->readable)
         event_free(c->readable);
     if (c->exited)
         event_free(c->exited);
-    lh_dispatch_free_operations(c);
+    if (!c->request.busy) /* else with the last reference: the pool may be using one */
+        lh_dispatch_free_operations(c);
     shutdown(c->options.fd, SHUT_RDWR);
     if (c->closed)
         c->closed(c, c->closed_arg);
@@ -231,6 +246,26 @@ static lh_err challenge(void *arg, const uint8_t nonce[32])
     return LH_REFUSE(LH_E_TIMEOUT, "challenge", "the process did not answer the nonce in time");
 }
 
+/* --- standalone keys that may not be used any more --------------------------------------------------------
+ */
+
+static void let_go(void *arg)
+{
+    lh_connection *c = arg;
+    if (!c->request.busy)
+        lh_dispatch_drop_voided(c);
+    lh_connection_unref(c);
+}
+
+/* From any thread. Where a request is under way, its end comes to it. */
+static void voided(void *arg)
+{
+    lh_connection *c = arg;
+    atomic_store(&c->voided, true);
+    if (try_ref(c))
+        lh_loop_post(c->loop, let_go, c);
+}
+
 /* --- beginning --------------------------------------------------------------------------------------------
  */
 
@@ -255,6 +290,7 @@ static lh_err make_peer(lh_connection *c)
         .gid = c->options.gid,
         .challenge = challenge,
         .challenge_arg = c,
+        .voided = voided,
     };
     lh_random(options.channel, sizeof(options.channel));
     options.pidfd = fcntl(c->options.pidfd, F_DUPFD_CLOEXEC, 3);
@@ -275,6 +311,7 @@ lh_err lh_connection_start(lh_server *server, const lh_connection_options *optio
     }
     atomic_init(&c->references, 1);
     c->server = server;
+    c->loop = lh_server_next_loop(server);
     c->options = *options;
     c->incoming = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     c->outgoing = LH_BUF_INIT(LH_LIMIT_MESSAGE);
@@ -293,7 +330,6 @@ lh_err lh_connection_start(lh_server *server, const lh_connection_options *optio
         lh_connection_unref(c);
         return err;
     }
-    c->loop = lh_server_next_loop(server);
     c->closed = closed;
     c->closed_arg = arg;
     *ret = lh_connection_ref(c);

@@ -5,7 +5,7 @@
 #include "crypto/operation.h"
 #include "daemon/connection.h"
 #include "vault/admin.h"
-#include "vault/peer.h"
+#include "vault/standalone.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@ typedef struct operation {
     uint64_t id;
     lh_op *op;
     lh_grip grip;
+    const lh_mechanism *row;
     unsigned use;
 } operation;
 
@@ -41,6 +42,25 @@ typedef struct {
     lh_err_detail detail;
     lh_buf reply;
     uint64_t cursor;
+    lh_grip grip;                /* of a standalone key: it has been given, and counted, already */
+    struct operation *operation; /* whose slow end is carried out */
+    union {
+        lh_slots_reply slots;
+        lh_slot_info_reply slot_info;
+        lh_mechanisms_reply mechanisms;
+        lh_init_pin_reply init_pin;
+        lh_login_reply login;
+        lh_resume_reply resume;
+        lh_search_reply search;
+        lh_handle_reply handle;
+        lh_attributes_reply attributes;
+        lh_object_size_reply object_size;
+        lh_generate_reply generate;
+        lh_wrap_reply wrap;
+        lh_derive_reply derive;
+        lh_encapsulate_reply encapsulate;
+        lh_pending_reply pending;
+    } value; /* spans borrow from reply */
 } request;
 
 struct lh_connection {
@@ -54,6 +74,8 @@ struct lh_connection {
     struct event *readable;
     struct event *exited;
     bool open;
+    atomic_bool gone;   /* no longer open: what a slow job makes is thrown away */
+    atomic_bool voided; /* standalone keys are to be let go of */
     lh_buf incoming;
     lh_buf outgoing;
     request request;
@@ -77,5 +99,26 @@ void lh_connection_flush(lh_connection *connection);
 /* dispatch.c: carry out connection->request, or hand it to the pool. On the loop. */
 void lh_dispatch(lh_connection *connection);
 void lh_dispatch_free_operations(lh_connection *connection);
+/* Drop operations whose standalone key may not be used any more. On the loop, while nothing is under way. */
+void lh_dispatch_drop_voided(lh_connection *connection);
+
+/* --- dispatch.c, for dispatch_partition.c ----------------------------------------------------------------
+ */
+
+/* Answer the request: once, and last. On the loop. */
+void lh_dispatch_reply(lh_connection *connection, const void *value);
+void lh_dispatch_error(lh_connection *connection, lh_err err, const lh_err_detail *detail);
+
+typedef void (*lh_dispatch_fn)(lh_connection *connection);
+/* Have work carried out on a thread that may wait (it sets request.result), then done on the loop where the
+ * connection is open still. */
+void lh_dispatch_suspend(
+    lh_connection *connection, enum lh_work kind, lh_dispatch_fn work, lh_dispatch_fn done);
+
+/* --- dispatch_partition.c: the calls of version 2 ---------------------------------------------------------
+ */
+
+/* False where the request is none of them. */
+bool lh_dispatch_partition(lh_connection *connection);
 
 #endif

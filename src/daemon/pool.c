@@ -1,6 +1,12 @@
 #include "daemon/pool.h"
 
+#include "base/log_line.h"
+
+#include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
+
+#define BACKGROUND_NICE 10 /* about a tenth of the weight of a thread of nice 0 */
 
 typedef struct {
     lh_pool_fn fn;
@@ -15,6 +21,7 @@ struct lh_pool {
     size_t first;
     size_t count;
     bool stopping;
+    bool background;
     pthread_t *threads;
     size_t thread_count;
 };
@@ -22,6 +29,9 @@ struct lh_pool {
 static void *run(void *arg)
 {
     lh_pool *pool = arg;
+    /* Of Linux, 0 is the calling thread alone (setpriority(2), C library/kernel differences). */
+    if (pool->background && setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE) != 0)
+        lh_log_line(LH_LEVEL_INFO, "slow work runs at the priority of all other: errno %d", errno);
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         while (pool->count == 0 && !pool->stopping)
@@ -39,13 +49,14 @@ static void *run(void *arg)
     return NULL;
 }
 
-lh_err lh_pool_new(size_t threads, size_t queue, lh_pool **ret)
+lh_err lh_pool_new(size_t threads, size_t queue, bool background, lh_pool **ret)
 {
     LH_AUTO(lh_pool_freep) lh_pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return LH_RAISE(LH_E_NOMEM, 0);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->ready, NULL);
+    pool->background = background;
     pool->size = queue;
     pool->ring = calloc(queue, sizeof(*pool->ring));
     pool->threads = calloc(threads, sizeof(*pool->threads));

@@ -11,7 +11,9 @@
 typedef struct lh_pool lh_pool;
 typedef void (*lh_pool_fn)(void *arg);
 
-LH_MUST lh_err lh_pool_new(size_t threads, size_t queue, lh_pool **ret);
+/* background: its threads get the processor when others leave it to them (nice 10), as far as the system lets
+ * them. */
+LH_MUST lh_err lh_pool_new(size_t threads, size_t queue, bool background, lh_pool **ret);
 /* Runs what is queued, then ends. Takes NULL. */
 void lh_pool_free(lh_pool *pool);
 LH_DEFINE_FREEP(lh_pool, lh_pool_free)

@@ -16,9 +16,13 @@
 static const struct {
     size_t threads;
     unsigned per_user;
+    bool background;
 } works[LH_WORK_COUNT] = {
-    [LH_WORK_LEASES] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 4},
-    [LH_WORK_ADMIN] = {4, 2},
+    [LH_WORK_LEASES] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 4, false},
+    [LH_WORK_ADMIN] = {4, 2, false},
+    [LH_WORK_PARTITIONS] = {32, 16, false}, /* many, since commits are made for all who wait */
+    [LH_WORK_PINS] = {4, 2, true},
+    [LH_WORK_SLOW] = {4, 2, true},
 };
 
 typedef struct waiting {
@@ -38,6 +42,7 @@ typedef struct charge {
     struct charge *next;
     uid_t uid;
     unsigned connections;
+    unsigned operations;
     queue queues[LH_WORK_COUNT];
 } charge;
 
@@ -68,7 +73,7 @@ lh_err lh_server_new(const lh_config *config, lh_vault *vault, lh_server **ret)
         server->loop_count++;
     }
     for (size_t i = 0; i < LH_WORK_COUNT; i++)
-        LH_TRY(lh_pool_new(works[i].threads, POOL_QUEUE, &server->pools[i]));
+        LH_TRY(lh_pool_new(works[i].threads, POOL_QUEUE, works[i].background, &server->pools[i]));
     *ret = LH_TAKE(server);
     return LH_SUCCESS;
 }
@@ -157,6 +162,28 @@ void lh_server_discharge(lh_server *server, uid_t uid)
         }
         break;
     }
+    pthread_mutex_unlock(&server->mutex);
+}
+
+lh_err lh_server_charge_operation(lh_server *server, uid_t uid)
+{
+    pthread_mutex_lock(&server->mutex);
+    charge *c = find_charge(server, uid);
+    bool room = c && (uid == 0 || c->operations < LH_LIMIT_USER_OPERATIONS);
+    if (room)
+        c->operations++;
+    pthread_mutex_unlock(&server->mutex);
+    return room ? LH_SUCCESS
+                : LH_REFUSE(LH_E_LIMIT, "host-memory", "user %u has %d operations in parts under way already",
+                      (unsigned)uid, LH_LIMIT_USER_OPERATIONS);
+}
+
+void lh_server_discharge_operation(lh_server *server, uid_t uid)
+{
+    pthread_mutex_lock(&server->mutex);
+    charge *c = find_charge(server, uid);
+    if (c && c->operations > 0)
+        c->operations--;
     pthread_mutex_unlock(&server->mutex);
 }
 

@@ -27,10 +27,16 @@ lh_loop *lh_server_next_loop(lh_server *server);
 /* Charge a user with a connection. LH_E_LIMIT (reason "connections" or "user-connections"). */
 LH_MUST lh_err lh_server_charge(lh_server *server, uid_t uid);
 void lh_server_discharge(lh_server *server, uid_t uid);
+/* Charge a user, who has a connection, with an operation in parts. LH_E_LIMIT (reason "host-memory"). */
+LH_MUST lh_err lh_server_charge_operation(lh_server *server, uid_t uid);
+void lh_server_discharge_operation(lh_server *server, uid_t uid);
 
 enum lh_work {
-    LH_WORK_LEASES, /* attesting, issuing, searching */
-    LH_WORK_ADMIN,  /* admin calls, which never wait behind the former */
+    LH_WORK_LEASES,     /* attesting, issuing, searching */
+    LH_WORK_ADMIN,      /* admin calls, which never wait behind the former */
+    LH_WORK_PARTITIONS, /* calls to standalone partitions */
+    LH_WORK_PINS,       /* what stretches a PIN: milliseconds of computing, in the background */
+    LH_WORK_SLOW,       /* seconds to minutes of computing, in the background */
     LH_WORK_COUNT
 };
 

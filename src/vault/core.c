@@ -25,9 +25,15 @@ static lh_err derive(lh_crypto *c, const lh_secret *root, const char *info, lh_s
     return lh_hkdf_sha256_secret(c, lh_secret_bytes(root), LH_BYTES_NONE, LH_BYTES_STR(info), 32, ret);
 }
 
-static void core_free(lh_core *core)
+lh_core *lh_core_ref(lh_core *core)
 {
-    if (!core)
+    atomic_fetch_add_explicit(&core->references, 1, memory_order_relaxed);
+    return core;
+}
+
+void lh_core_unref(lh_core *core)
+{
+    if (!core || atomic_fetch_sub_explicit(&core->references, 1, memory_order_acq_rel) != 1)
         return;
     lh_log_free(core->log);
     lh_chain_free(core->chain);
@@ -35,19 +41,22 @@ static void core_free(lh_core *core)
     lh_records_free(core->records);
     lh_secret_free(core->anchor_auth);
     lh_secret_free(core->log_seed);
+    lh_secret_free(core->partition_root);
     lh_buf_free(&core->ak_public);
     free(core);
 }
-LH_DEFINE_FREEP(lh_core, core_free)
+LH_DEFINE_FREEP(lh_core, lh_core_unref)
 
 static lh_err core_new(lh_vault *v, const lh_secret *root, lh_core **ret)
 {
-    LH_AUTO(core_freep) lh_core *core = calloc(1, sizeof(*core));
+    LH_AUTO(lh_core_unrefp) lh_core *core = calloc(1, sizeof(*core));
     if (!core)
         return LH_RAISE(LH_E_NOMEM, 0);
+    atomic_init(&core->references, 1);
     core->ak_public = LH_BUF_INIT(LH_EVIDENCE_PART_MAX);
     LH_TRY(derive(v->crypto, root, "leasehold-anchor-v1", &core->anchor_auth));
     LH_TRY(derive(v->crypto, root, "leasehold-log-ed25519-v1", &core->log_seed));
+    LH_TRY(derive(v->crypto, root, "leasehold-partitions-v1", &core->partition_root));
     LH_TRY(lh_ed25519_public(v->crypto, core->log_seed, core->log_public));
     *ret = LH_TAKE(core);
     return LH_SUCCESS;
@@ -181,7 +190,7 @@ static lh_err check_environment(const lh_vault *v, const lh_genesis *genesis)
 /* The parts below the root key, and whether they agree. */
 static lh_err core_load(lh_vault *v, const lh_secret *root, lh_core **ret)
 {
-    LH_AUTO(core_freep) lh_core *core = NULL;
+    LH_AUTO(lh_core_unrefp) lh_core *core = NULL;
     LH_TRY(core_new(v, root, &core));
     LH_TRY(lh_records_open(v->store, v->crypto, root, &core->records));
     LH_TRY(vault_record_load(core));
@@ -213,6 +222,7 @@ static lh_err enter_open(lh_vault *v)
     LH_TRY(log_opened(v));
     LH_TRY(lh_vault_checkpoint(v, NULL));
     LH_TRY(lh_vault_leases_load(v));
+    LH_TRY(lh_standalone_open(v));
     set_state(v, LH_VAULT_OPEN, "", "");
     return LH_SUCCESS;
 }
@@ -326,8 +336,11 @@ void lh_vault_core_close(lh_vault *v)
     v->core = NULL;
     v->rules = NULL;
     pthread_mutex_unlock(&v->mutex);
+    if (core)
+        lh_records_shut(core->records);
+    lh_standalone_close(v);
     lh_rules_unref(rules);
-    core_free(core);
+    lh_core_unref(core);
 }
 
 static lh_err define_anchor(lh_vault *v, lh_tpm *tpm, lh_core *core)
@@ -399,7 +412,7 @@ lh_err lh_vault_core_create(lh_vault *v, const lh_roster *roster, uint32_t seal_
             LH_E_STATE, "vault-development", "a development vault is made on a software TPM only");
     LH_AUTO(lh_secret_freep) lh_secret *root = NULL;
     LH_TRY(lh_secret_random(ROOT_SIZE, &root));
-    LH_AUTO(core_freep) lh_core *core = NULL;
+    LH_AUTO(lh_core_unrefp) lh_core *core = NULL;
     LH_TRY(core_new(v, root, &core));
     LH_TRY(make_genesis(v, tpm, roster, seal_pcrs, core));
     LH_TRY(lh_tpm_ak_public(tpm, &core->ak_public));

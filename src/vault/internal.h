@@ -5,6 +5,7 @@
  *   governance   around every change of the configuration: one at a time.
  *   issue_locks  one of them around issuing to a process, so that it is issued to once.
  *   sweeping     around a sweep, so that each lease's end is written once.
+ *   peers_mutex  the list of peers; a peer's own may be taken within.
  *   mutex        short: state, rules, chain pointer, lease table, refusals. Never held while waiting.
  */
 #ifndef LH_VAULT_INTERNAL_H
@@ -45,15 +46,18 @@ typedef struct {
     lh_state governed; /* standalone partitions and certificates of leased keys; nothing else of it is set */
 } lh_rules;
 
-/* What exists only while the root key is open. */
+/* What exists only while the root key is open. Counted: whoever works in the standalone partitions when the
+ * vault is sealed keeps it a little longer, shut (lh_records_shut). */
 typedef struct {
+    atomic_int references;
     lh_records *records;
     lh_log *log;
     lh_genesis *genesis;
     lh_chain *chain; /* NULL while founding */
     lh_secret *anchor_auth;
     uint32_t anchor_index;
-    lh_secret *log_seed; /* Ed25519 */
+    lh_secret *log_seed;       /* Ed25519 */
+    lh_secret *partition_root; /* what the standalone partitions' keys come from */
     uint8_t log_public[32];
     uint8_t tpm_point[65]; /* the TPM's checkpoint key */
     lh_buf ak_public;
@@ -73,6 +77,8 @@ typedef struct {
     uint64_t unlogged; /* of those, not in the log yet */
     int64_t window_ms; /* boot time at which the window began */
 } lh_refusal;
+
+typedef struct lh_standalone lh_standalone;
 
 /* A process that holds leases: its end is the end of them. */
 typedef struct lh_holder lh_holder;
@@ -104,6 +110,9 @@ struct lh_vault {
     lh_rules *rules;                    /* NULL unless open */
     atomic_uint_fast64_t generation;    /* of the rules: rises when they change */
     lh_partition_hooks partition_hooks; /* set before the vault opens, or never */
+    lh_standalone *standalone;          /* NULL unless open */
+    lh_peer *peers;                     /* all there are; under peers_mutex */
+    pthread_mutex_t peers_mutex;        /* before a peer's own */
     lh_lease_table *leases;
     lh_holder *holders;
     lh_refusal refusals[REFUSALS];
@@ -128,6 +137,8 @@ struct lh_vault {
  * no error: the state says so. */
 LH_MUST lh_err lh_vault_core_open(lh_vault *v);
 void lh_vault_core_close(lh_vault *v);
+lh_core *lh_core_ref(lh_core *core);
+void lh_core_unref(lh_core *core);
 /* Open the core of a vault that officers sealed, for one call of theirs; lh_vault_core_settle closes it again
  * unless that call unsealed it. Under core_lock (write). */
 LH_MUST lh_err lh_vault_core_reopen_for_officers(lh_vault *v);
@@ -264,6 +275,16 @@ const lh_peer_options *lh_peer_options_of(const lh_peer *peer);
 LH_MUST lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[32]);
 /* Read who the process is, now. */
 LH_MUST lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret);
+
+/* --- standalone.c: see standalone_internal.h ------------------------------------------------------------ */
+
+/* Open the standalone partitions of v->core. Under core_lock (write). */
+LH_MUST lh_err lh_standalone_open(lh_vault *v);
+/* Every application and what is under way in it is let go of. Under core_lock (write). */
+void lh_standalone_close(lh_vault *v);
+/* The keeper's round: what could not be carried out yet; with read_again, the processes that are attested.
+ * Under core_lock (read). Blocks. */
+void lh_standalone_keep(lh_vault *v, bool read_again);
 
 /* --- keeper.c ------------------------------------------------------------------------------------------- */
 

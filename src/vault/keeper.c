@@ -72,10 +72,12 @@ static void work(lh_vault *v, due *d)
     }
     pthread_rwlock_rdlock(&v->core_lock);
     if (v->core && v->core->chain) {
-        if (now >= d->recheck) {
+        bool read_again = now >= d->recheck;
+        if (read_again) {
             d->recheck = now + RECHECK_MS;
             lh_vault_holders_recheck(v);
         }
+        lh_standalone_keep(v, read_again);
         lh_vault_leases_sweep(v);
         if (now >= d->refusals) {
             d->refusals = now + REFUSALS_MS;

@@ -32,6 +32,13 @@ lh_err lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_peer **re
     peer->vault = vault;
     peer->options = *options;
     pthread_mutex_init(&peer->mutex, NULL);
+    pthread_mutex_lock(&vault->peers_mutex);
+    peer->next = vault->peers;
+    peer->at = &vault->peers;
+    if (peer->next)
+        peer->next->at = &peer->next;
+    vault->peers = peer;
+    pthread_mutex_unlock(&vault->peers_mutex);
     *ret = peer;
     return LH_SUCCESS;
 }
@@ -42,14 +49,37 @@ lh_peer *lh_peer_ref(lh_peer *peer)
     return peer;
 }
 
+void lh_peer_detach(lh_peer *peer)
+{
+    pthread_mutex_lock(&peer->vault->peers_mutex);
+    if (peer->at) {
+        *peer->at = peer->next;
+        if (peer->next)
+            peer->next->at = peer->at;
+    }
+    peer->at = NULL;
+    pthread_mutex_unlock(&peer->vault->peers_mutex);
+}
+
 void lh_peer_unref(lh_peer *peer)
 {
     if (!peer || atomic_fetch_sub_explicit(&peer->references, 1, memory_order_acq_rel) != 1)
         return;
+    lh_peer_detach(peer);
+    lh_resident_unref(peer->resident);
     lh_slots_free(peer->slots, peer->slot_count);
     pthread_mutex_destroy(&peer->mutex);
     close(peer->options.pidfd);
     free(peer);
+}
+
+bool lh_peer_try_ref(lh_peer *peer)
+{
+    int references = atomic_load(&peer->references);
+    while (references > 0)
+        if (atomic_compare_exchange_weak(&peer->references, &references, references + 1))
+            return true;
+    return false;
 }
 
 lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[32])
@@ -135,6 +165,8 @@ lh_err lh_peer_acquire(lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_
 {
     if (lh_vault_state_of(peer->vault) != LH_VAULT_OPEN)
         return lh_vault_require_open(peer->vault);
+    if (lh_handle_is_standalone(use->handle))
+        return lh_standalone_acquire(peer, use, ret_step, ret_grip);
     lh_grip grip = {0};
     enum lh_step step;
     pthread_mutex_lock(&peer->mutex);
@@ -151,11 +183,15 @@ void lh_grip_release(lh_grip *grip)
 {
     lh_lease_unref(grip->lease);
     lh_object_unref(grip->object);
+    lh_key_grip_release(&grip->held);
+    lh_resident_unref(grip->resident);
     *grip = (lh_grip){0};
 }
 
 lh_err lh_grip_check(const lh_grip *grip)
 {
+    if (grip->resident)
+        return lh_gate_check(grip->resident);
     if (!grip->lease)
         return LH_SUCCESS;
     switch (lh_lease_use(grip->lease, lh_clock_boot_ms(), false)) {

@@ -7,6 +7,7 @@
 #define LH_VAULT_PEER_H
 
 #include "lease/lease.h"
+#include "object/application.h"
 #include "object/object.h"
 #include "vault/vault.h"
 #include "wire/calls.h"
@@ -14,6 +15,7 @@
 #include <sys/types.h>
 
 typedef struct lh_peer lh_peer;
+typedef struct lh_resident lh_resident; /* a peer's application in the standalone partitions, counted */
 
 /* Send a nonce to the process and wait until the same process has answered it. Blocks.
  * LH_E_GONE, LH_E_TIMEOUT, LH_E_ATTESTATION (another process or another nonce answered). */
@@ -27,6 +29,10 @@ typedef struct {
     uint8_t channel[32]; /* random, of this connection: what evidence is bound to */
     lh_peer_challenge_fn challenge;
     void *challenge_arg; /* valid while calls of this peer are under way */
+    /* The standalone keys that operations of this peer hold are to be let go of soon: the vault was sealed,
+     * or the process is no longer what was attested. From any thread, with locks held: it only passes it on.
+     * May be NULL. */
+    void (*voided)(void *challenge_arg);
 } lh_peer_options;
 
 /* One reference. */
@@ -34,6 +40,9 @@ LH_MUST lh_err lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_p
 lh_peer *lh_peer_ref(lh_peer *peer);
 void lh_peer_unref(lh_peer *peer);
 LH_DEFINE_FREEP(lh_peer, lh_peer_unref)
+
+/* challenge_arg ends: nothing is asked of it any more. The peer itself may live on for a moment. */
+void lh_peer_detach(lh_peer *peer);
 
 /* What a request wants to do with an object. row NULL: no mechanism (reading an attribute that needs a
  * lease). */
@@ -53,18 +62,21 @@ enum lh_step {
  * parts asks lh_grip_check before each further part. */
 typedef struct {
     const lh_key *key;
-    lh_lease *lease;   /* NULL where none is needed (verifying with a public key) */
-    lh_object *object; /* keeps the key of a public object */
+    lh_lease *lease;       /* NULL where none is needed (verifying with a public key) */
+    lh_object *object;     /* keeps the key of a public object */
+    lh_key_grip held;      /* of a standalone key … */
+    lh_resident *resident; /* … and through whom */
 } lh_grip;
 
 void lh_grip_release(lh_grip *grip);
-/* LH_E_GONE (reason "lease-ended") or LH_E_DENIED ("lease-expired"). */
+/* LH_E_GONE (reason "lease-ended") or LH_E_DENIED ("lease-expired"); of a standalone key LH_E_STATE (sealed)
+ * or LH_E_DENIED ("identity-changed"). */
 LH_MUST lh_err lh_grip_check(const lh_grip *grip);
 
-/* Never waits. With LH_STEP_READY ret_grip is set and one use is taken.
- * Errors: LH_E_GONE "lease-ended" (the handle is dead for ever), LH_E_DENIED "lease-spent" (all uses taken; a
- * new lease may be had when this one has run out), LH_E_INVALID "key-type" or "key-use", LH_E_STATE (sealed
- * …). */
+/* Never waits. Where a standalone key takes LH_STEP_PREPARE, lh_peer_take (vault/standalone.h) gives it at
+ * once. With LH_STEP_READY ret_grip is set and one use is taken. Errors: LH_E_GONE "lease-ended" (the handle
+ * is dead for ever), LH_E_DENIED "lease-spent" (all uses taken; a new lease may be had when this one has run
+ * out), LH_E_INVALID "key-type" or "key-use", LH_E_STATE (sealed …). */
 LH_MUST lh_err lh_peer_acquire(
     lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip);
 /* Blocks. LH_E_DENIED with policy's reason, LH_E_ATTESTATION, LH_E_GONE, LH_E_STATE, or what failed. */

@@ -27,6 +27,8 @@ typedef struct {
 
 struct lh_peer {
     atomic_int references;
+    lh_peer *next, **at;   /* in the vault's list of peers; under its peers_mutex */
+    lh_resident *resident; /* NULL until the first call to the standalone partitions */
     lh_vault *vault;
     lh_peer_options options;
     pthread_mutex_t mutex;
@@ -36,6 +38,16 @@ struct lh_peer {
     uint64_t start_time;    /* 0 until identified */
     uint8_t facts_hash[32]; /* of the last reading */
 };
+
+/* False where the last reference has gone already. */
+bool lh_peer_try_ref(lh_peer *peer);
+
+lh_resident *lh_resident_ref(lh_resident *resident);
+void lh_resident_unref(lh_resident *resident);
+/* lh_peer_acquire for a standalone key. */
+LH_MUST lh_err lh_standalone_acquire(
+    lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip);
+LH_MUST lh_err lh_gate_check(lh_resident *resident);
 
 void lh_slots_free(lh_slot *slots, size_t count);
 /* Make slots and objects anew from the rules in force and from who the process is now. Under core_lock

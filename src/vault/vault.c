@@ -1,7 +1,7 @@
 #include "vault/vault.h"
 
 #include "base/log_line.h"
-#include "vault/internal.h"
+#include "vault/standalone_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,6 +36,7 @@ static void init_locks(lh_vault *v)
     pthread_rwlockattr_destroy(&prefer);
     pthread_mutex_init(&v->sweeping, NULL);
     pthread_mutex_init(&v->governance, NULL);
+    pthread_mutex_init(&v->peers_mutex, NULL);
     pthread_mutex_init(&v->mutex, NULL);
     for (size_t i = 0; i < ISSUE_LOCKS; i++)
         pthread_mutex_init(&v->issue_locks[i], NULL);
@@ -69,6 +70,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
         return LH_RAISE(LH_E_NOMEM, 0);
     init_locks(v);
     v->options = *options;
+    lh_standalone_hooks(&v->partition_hooks);
     v->state_dir = strdup(options->state_dir);
     v->tcti = strdup(options->tcti);
     if (!v->state_dir || !v->tcti)
@@ -115,6 +117,7 @@ void lh_vault_close(lh_vault *v)
         pthread_mutex_destroy(&v->issue_locks[i]);
     pthread_mutex_destroy(&v->sweeping);
     pthread_cond_destroy(&v->keeper_wake);
+    pthread_mutex_destroy(&v->peers_mutex);
     pthread_mutex_destroy(&v->mutex);
     pthread_mutex_destroy(&v->governance);
     pthread_rwlock_destroy(&v->core_lock);
@@ -143,6 +146,11 @@ void lh_vault_short_id(lh_vault *v, char out[17])
 bool lh_vault_is_development(const lh_vault *v)
 {
     return v->options.development;
+}
+
+bool lh_vault_allows_legacy(const lh_vault *v)
+{
+    return v->options.development && v->options.legacy;
 }
 
 lh_crypto *lh_vault_crypto(lh_vault *v)

@@ -470,6 +470,7 @@ typedef struct {
     unsigned kinds;       /* bits 1 << enum lh_wire_kind that may send it; 0: not on a client's own socket */
     unsigned use;         /* LH_USE_… bit of a one-shot operation, or 0 */
     bool repeatable;      /* sending it again after a lost connection changes nothing */
+    bool slow;            /* may compute, or wait for its turn to, for minutes before it is answered */
     bool secret;          /* the request carries a PIN or a key's value: wiped as soon as it is done with */
     const lh_shape *request;
     const lh_shape *reply; /* NULL where there is none (challenge, answer) */

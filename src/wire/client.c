@@ -233,11 +233,19 @@ static lh_err answer(lh_client *client, uint64_t id, lh_bytes body, int64_t dead
     return send_all(client->fd, lh_buf_bytes(&client->out), deadline);
 }
 
+static int timeout_of(const lh_client *client, enum lh_call call)
+{
+    const lh_call_row *row = lh_call_find(call);
+    return row && row->slow && client->version >= 2 && client->timeout_ms == LH_CLIENT_CALL_MS
+               ? LH_CLIENT_SLOW_MS
+               : client->timeout_ms;
+}
+
 /* Wait for the reply to id, answering challenges; header and body are set when it is there. */
 static lh_err await_reply(
     lh_client *client, enum lh_call call, uint64_t id, lh_message_header *header, lh_bytes *body)
 {
-    int64_t deadline = lh_clock_boot_ms() + client->timeout_ms;
+    int64_t deadline = lh_clock_boot_ms() + timeout_of(client, call);
     for (unsigned challenges = 0; challenges <= CHALLENGES_MAX; challenges++) {
         LH_TRY(receive(client->fd, &client->in, NULL, deadline));
         LH_TRY(lh_message_decode(lh_buf_bytes(&client->in), header, body));

@@ -9,6 +9,7 @@
 
 #define LH_CLIENT_CONNECT_MS 5000 /* for connecting and hello together */
 #define LH_CLIENT_CALL_MS 60000   /* for one call */
+#define LH_CLIENT_SLOW_MS 600000  /* for one that may compute for minutes, unless a deadline was set */
 
 typedef struct lh_client lh_client;
 

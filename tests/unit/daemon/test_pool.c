@@ -54,7 +54,7 @@ static void test_full_queue_refuses(void **unused)
     (void)unused;
     gate g = GATE;
     lh_pool *pool = NULL;
-    assert_true(lh_ok(lh_pool_new(2, 3, &pool)));
+    assert_true(lh_ok(lh_pool_new(2, 3, true, &pool)));
     assert_true(lh_ok(lh_pool_submit(pool, pass, &g)));
     assert_true(lh_ok(lh_pool_submit(pool, pass, &g)));
     wait_for(&g, 2); /* both threads are taken */
@@ -75,7 +75,7 @@ static void test_free_runs_what_is_queued(void **unused)
     gate g = GATE;
     g.open = true;
     lh_pool *pool = NULL;
-    assert_true(lh_ok(lh_pool_new(1, 1000, &pool)));
+    assert_true(lh_ok(lh_pool_new(1, 1000, false, &pool)));
     for (int i = 0; i < 1000; i++)
         assert_true(lh_ok(lh_pool_submit(pool, pass, &g)));
     lh_pool_free(pool);
@@ -89,7 +89,7 @@ static void test_ring_goes_round(void **unused)
     gate g = GATE;
     g.open = true;
     lh_pool *pool = NULL;
-    assert_true(lh_ok(lh_pool_new(4, 7, &pool)));
+    assert_true(lh_ok(lh_pool_new(4, 7, false, &pool)));
     int submitted = 0;
     while (submitted < 5000)
         submitted += lh_ok(lh_pool_submit(pool, pass, &g));
