@@ -167,7 +167,7 @@ uint64_t lh_attributes_ulong(const lh_attributes *set, unsigned long type, uint6
 
 size_t lh_attributes_size(const lh_attributes *set)
 {
-    size_t size = sizeof(*set) + set->room * sizeof(struct value);
+    size_t size = sizeof(*set) + set->count * sizeof(struct value);
     for (size_t i = 0; i < set->count; i++)
         size += set->values[i].len;
     return size;
