@@ -1,7 +1,10 @@
 /* What each kind of object shows, announces and hides; and matching of templates. */
 #include "object/object.h"
 
+#include "../x509_fixture.h"
+
 #include "base/secret.h"
+#include "codec/base64.h"
 #include "codec/bin.h"
 #include "leasehold/leasehold.h"
 #include "leasehold/pkcs11-3.h"
@@ -346,6 +349,52 @@ static void test_malformed_templates(void **unused)
     lh_object_unref(o);
 }
 
+static void test_certificates(void **unused)
+{
+    (void)unused;
+    LH_AUTO(lh_buf_free) lh_buf der = LH_BUF_INIT(LH_LIMIT_CERTIFICATE);
+    LH_AUTO(lh_x509_clear) lh_x509 parts = {0};
+    assert_true(lh_ok(lh_base64_decode(LH_BYTES_STR(X509_LEAF), &der)));
+    assert_true(lh_ok(lh_x509_parse(crypto, lh_buf_bytes(&der), &parts)));
+    lh_object_certificate from = {.role = "invoice",
+        .workload = "spiffe://t/a",
+        .key_id = {1, 2, 3},
+        .der = lh_buf_bytes(&der),
+        .parts = &parts};
+    lh_object *leaf = NULL, *ca = NULL;
+    assert_true(lh_ok(lh_object_new_certificate(crypto, &from, &leaf)));
+    from.index = 2;
+    assert_true(lh_ok(lh_object_new_certificate(crypto, &from, &ca)));
+    assert_int_not_equal(lh_object_handle(leaf), lh_object_handle(ca));
+    assert_int_equal((lh_object_handle(leaf) | lh_object_handle(ca)) >> 62, 0);
+    assert_int_equal(number(leaf, CKA_CLASS, NULL), CKO_CERTIFICATE);
+    assert_int_equal(number(leaf, CKA_CERTIFICATE_TYPE, NULL), CKC_X_509);
+    assert_int_equal(number(leaf, CKA_CERTIFICATE_CATEGORY, NULL), 1);
+    assert_int_equal(number(ca, CKA_CERTIFICATE_CATEGORY, NULL), 2);
+    assert_int_equal(number(leaf, CKA_TOKEN, NULL), 1);
+    assert_int_equal(number(leaf, CKA_PRIVATE, NULL), 0);
+    assert_int_equal(number(leaf, CKA_TRUSTED, NULL), 0);
+    assert_int_equal(number(leaf, CKA_MODIFIABLE, NULL), 0);
+    assert_value(leaf, CKA_VALUE, lh_buf_bytes(&der));
+    assert_value(leaf, CKA_SUBJECT, lh_buf_bytes(&parts.subject));
+    assert_value(leaf, CKA_ISSUER, lh_buf_bytes(&parts.issuer));
+    assert_value(leaf, CKA_SERIAL_NUMBER, lh_buf_bytes(&parts.serial));
+    assert_value(leaf, CKA_LABEL, LH_BYTES_STR("invoice"));
+    assert_value(ca, CKA_LABEL, LH_BYTES_STR("invoice CA 2"));
+    assert_value(leaf, CKA_ID, LH_BYTES(from.key_id, sizeof(from.key_id)));
+    assert_value(ca, CKA_ID, LH_BYTES(parts.spki_sha1, 20));
+    assert_value(leaf, CKA_START_DATE, LH_BYTES_STR("20261122"));
+    assert_value(leaf, CKA_END_DATE, LH_BYTES_STR("21261029"));
+    static const uint32_t none[] = {
+        CKA_KEY_TYPE, CKA_SIGN, CKA_SENSITIVE, CKA_EC_POINT, CKA_LEASEHOLD_LEASE_ID};
+    for (size_t i = 0; i < LH_ARRAY_LEN(none); i++) {
+        assert_int_equal(flags_of(leaf, none[i]), LH_ATTRIBUTE_NONE);
+        assert_false(lh_object_needs_lease(leaf, none[i]));
+    }
+    lh_object_unref(leaf);
+    lh_object_unref(ca);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_handles),
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_malformed_templates),
+        cmocka_unit_test(test_certificates),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
