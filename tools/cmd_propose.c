@@ -121,6 +121,10 @@ static lh_err propose_bytes(lh_cli *cli)
     return proposal_make(cli, cli->args[0], lh_buf_bytes(&params), false);
 }
 
+const char *const cli_operations[] = {"policy.apply", "reference.set", "parent.create", "officers.change",
+    "partition.create", "partition.destroy", "certificate.attach", "certificate.remove", "hold.lift",
+    "hold.place", "lease.revoke", "vault.seal", "vault.unseal", NULL};
+
 static lh_err run(lh_cli *cli)
 {
     static const struct {

@@ -35,5 +35,11 @@ extern const cli_command cmd_log_keys;
 extern const cli_command cmd_log_export;
 extern const cli_command cmd_explain;
 extern const cli_command cmd_dev;
+extern const cli_command cmd_completion;
+
+/* All of them (main.c). */
+const cli_command *const *cli_commands(size_t *ret_count);
+/* The operations that `propose` has a form for; NULL ends them (cmd_propose.c). */
+extern const char *const cli_operations[];
 
 #endif

@@ -37,7 +37,14 @@ static const cli_command *const commands[] = {
     &cmd_log_keys,
     &cmd_log_export,
     &cmd_dev,
+    &cmd_completion,
 };
+
+const cli_command *const *cli_commands(size_t *ret_count)
+{
+    *ret_count = LH_ARRAY_LEN(commands);
+    return commands;
+}
 
 static const char exit_codes[] = "exit codes: 0 done; 1 refused or failed; 2 the command line makes no "
                                  "sense; 3 more approvals are needed, or\n"
