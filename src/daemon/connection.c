@@ -34,6 +34,11 @@ lh_connection *lh_connection_ref(lh_connection *connection)
     return connection;
 }
 
+int lh_connection_references(const lh_connection *connection)
+{
+    return atomic_load(&connection->references);
+}
+
 void lh_connection_unref(lh_connection *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)

@@ -28,6 +28,8 @@ typedef void (*lh_connection_closed_fn)(lh_connection *connection, void *arg);
  * closed. ret: another reference. */
 LH_MUST lh_err lh_connection_start(lh_server *server, const lh_connection_options *options,
     lh_connection_closed_fn closed, void *arg, lh_connection **ret);
+/* For tests: how many hold it. */
+int lh_connection_references(const lh_connection *connection);
 void lh_connection_unref(lh_connection *connection);
 /* Close it, from any thread. */
 void lh_connection_close(lh_connection *connection);

@@ -185,8 +185,13 @@ static void test_hello(void **unused)
     int fd = -1;
     const lh_hello_request wide = {LH_WIRE_MAGIC, 1, 9, LH_KIND_TOKEN};
     assert_ok(hello(&wide, &reply, &fd));
-    assert_int_equal(reply.version, 1);
+    assert_int_equal(reply.version, LH_WIRE_VERSION_MAX);
     assert_int_equal(reply.message_limit, LH_LIMIT_MESSAGE);
+    assert_serves(fd);
+    close(fd);
+    const lh_hello_request old = {LH_WIRE_MAGIC, 1, 1, LH_KIND_TOKEN};
+    assert_ok(hello(&old, &reply, &fd));
+    assert_int_equal(reply.version, 1);
     assert_serves(fd);
     close(fd);
     static const struct {
@@ -194,7 +199,7 @@ static void test_hello(void **unused)
         enum lh_code code;
         const char *reason;
     } refused[] = {
-        {{LH_WIRE_MAGIC, 2, 9, LH_KIND_TOKEN}, LH_E_UNSUPPORTED, "version"},
+        {{LH_WIRE_MAGIC, LH_WIRE_VERSION_MAX + 1, 9, LH_KIND_TOKEN}, LH_E_UNSUPPORTED, "version"},
         {{LH_WIRE_MAGIC + 1, 1, 1, LH_KIND_TOKEN}, LH_E_PROTOCOL, "hello"},
         {{LH_WIRE_MAGIC, 1, 1, 3}, LH_E_PROTOCOL, "hello"},
         {{LH_WIRE_MAGIC, 2, 1, LH_KIND_ADMIN}, LH_E_PROTOCOL, "hello"},
