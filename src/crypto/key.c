@@ -157,9 +157,9 @@ static const lh_key_ops *ops_of(unsigned long ck_type)
 lh_err lh_key_import(
     lh_crypto *c, unsigned long ck_type, unsigned long ck_class, lh_key_parts parts, lh_key **ret)
 {
-    if (ck_class == CKO_SECRET_KEY)
-        return lh_key_secret_import(ck_type, parts, ret);
     const lh_key_ops *ops = ops_of(ck_type);
+    if (ck_class == CKO_SECRET_KEY && !ops)
+        return lh_key_secret_import(ck_type, parts, ret);
     bool domain = ck_class == CKO_DOMAIN_PARAMETERS && ck_type == CKK_DH;
     if (!ops || (ck_class != CKO_PUBLIC_KEY && ck_class != CKO_PRIVATE_KEY && !domain))
         return refuse_type("there are no keys of that type and class");
