@@ -131,17 +131,26 @@ static lh_err put_pkcs8(const lh_key *key, lh_buf *out)
     return lh_buf_status(out);
 }
 
+/* Bytes of the blocks that a cipher takes only whole; 1 for others. */
+static size_t whole_block(const lh_mechanism *row)
+{
+    if (row->family != LH_FAMILY_CIPHER || row->padding)
+        return 1;
+    if (strcmp(row->cipher, "CBC") == 0 || strcmp(row->cipher, "ECB") == 0)
+        return 16;
+    return row->keys == LH_TYPE_DES3 ? 8 : 1;
+}
+
 /* ECB and CBC take whole blocks: a value is filled up with zeros (PKCS #11 2.40 sections 2.8.2 and 2.8.3). */
 static lh_err fill_up(const lh_mechanism *row, const lh_key *key, lh_buf *material)
 {
-    bool blocks = row->family == LH_FAMILY_CIPHER && !row->padding &&
-                  (strcmp(row->cipher, "CBC") == 0 || strcmp(row->cipher, "ECB") == 0);
-    if (!blocks || material->len % 16 == 0)
+    size_t block = whole_block(row);
+    if (material->len % block == 0)
         return LH_SUCCESS;
     if (key->pkey)
         return LH_REFUSE(LH_E_DENIED, "key-not-wrappable", "%s does not wrap private keys", row->name);
     static const uint8_t zeros[16];
-    lh_buf_append(material, zeros, 16 - material->len % 16);
+    lh_buf_append(material, zeros, block - material->len % block);
     return lh_buf_status(material);
 }
 
