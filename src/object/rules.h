@@ -137,7 +137,7 @@ bool lh_rules_match(const lh_attributes *object, const lh_attributes *template);
  * the row and use; "wrapping-key-type-inconsistent", "unwrapping-key-type-inconsistent" where so),
  * "key-function-not-permitted" (CKA_SIGN …), "mechanism-invalid" (not in CKA_ALLOWED_MECHANISMS),
  * "action-prohibited" (before CKA_START_DATE or after CKA_END_DATE; both days count, in UTC).
- * A guardian also takes only mechanisms that prove integrity ("key-function-not-permitted"). */
+ * (A guardian confines itself by CKA_ALLOWED_MECHANISMS to those that prove integrity.) */
 LH_MUST lh_err lh_rules_may_use(
     const lh_attributes *key, const lh_mechanism *row, unsigned use, int64_t wall);
 /* May `key` be wrapped by `wrapping` with row (after lh_rules_may_use(wrapping, row, LH_USE_WRAP)).

@@ -69,16 +69,27 @@ static lh_err check_change(const lh_attributes *object, const lh_rules_shape *sh
 }
 
 /* Roles that a key gets later. One that wraps, or unwraps, never gets another: what it wrapped would be open
- * to it. */
+ * to it. A cipher's key that derives by encrypting does not encrypt for others, nor the other way round;
+ * since copies part ways, it derives from birth or never. */
+static bool may_gain(const lh_rules_shape *shape, uint64_t history, uint64_t gained)
+{
+    if (gained && (history & (LH_HISTORY_WRAP | LH_HISTORY_UNWRAP)))
+        return false;
+    if (shape->kind != LH_KIND_SECRET || !(shape->key & (LH_TYPE_AES | LH_TYPE_DES3)))
+        return true;
+    const uint64_t ciphers = LH_HISTORY_ENCRYPT | LH_HISTORY_DECRYPT;
+    return !(gained & LH_HISTORY_DERIVE) && !((gained & ciphers) && (history & LH_HISTORY_DERIVE));
+}
+
 static lh_err add_roles(lh_attributes *object, const lh_rules_shape *shape)
 {
     if (!(shape->kind & LH_KIND_KEY))
         return LH_SUCCESS;
     const uint64_t history = lh_rules_history_of(object);
     const uint64_t roles = lh_rules_roles_of(object, shape->kind);
-    if ((roles & ~history) && (history & (LH_HISTORY_WRAP | LH_HISTORY_UNWRAP)))
+    if (!may_gain(shape, history, roles & ~history))
         return LH_REFUSE(LH_E_DENIED, "template-inconsistent",
-            "a key that has wrapped or unwrapped others gets no other use");
+            "the key does not get that use beside those which it has or has had");
     return lh_attributes_set_ulong(object, LH_RULES_HISTORY, history | roles);
 }
 

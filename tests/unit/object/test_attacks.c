@@ -330,6 +330,24 @@ static void test_derivation_by_encryption(void **state)
     assert_true(lh_attributes_bool(derived, CKA_ALWAYS_SENSITIVE, false));
 }
 
+/* The same with the roles given in turn, or to two copies. */
+static void test_derivation_by_encryption_in_turn(void **state)
+{
+    (void)state;
+    AUTO derives = aes(TEMPLATE(B(CKA_DERIVE, true)), 32);
+    AUTO idle = aes(
+        TEMPLATE(B(CKA_ENCRYPT, false), B(CKA_DECRYPT, false), B(CKA_WRAP, false), B(CKA_UNWRAP, false)), 32);
+    AUTO encrypt = TEMPLATE(B(CKA_ENCRYPT, true));
+    AUTO decrypt = TEMPLATE(B(CKA_DECRYPT, true));
+    AUTO derive = TEMPLATE(B(CKA_DERIVE, true));
+    AUTO changed = NULL;
+    refused(lh_rules_set(derives, encrypt, LH_RULES_USER, &changed), "template-inconsistent");
+    refused(lh_rules_copy(derives, decrypt, LH_RULES_USER, &changed), "template-inconsistent");
+    refused(lh_rules_set(idle, derive, LH_RULES_USER, &changed), "template-inconsistent");
+    refused(lh_rules_copy(idle, derive, LH_RULES_USER, &changed), "template-inconsistent");
+    ok(lh_rules_set(idle, encrypt, LH_RULES_USER, &changed));
+}
+
 /* Attributes that only the token sets. */
 static void test_claims(void **state)
 {
@@ -370,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_derivation_by_parts),
         cmocka_unit_test(test_derivation_hidden_other),
         cmocka_unit_test(test_derivation_by_encryption),
+        cmocka_unit_test(test_derivation_by_encryption_in_turn),
         cmocka_unit_test(test_claims),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
