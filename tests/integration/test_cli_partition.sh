@@ -1,0 +1,102 @@
+#!/bin/bash
+# Standalone partitions and certificates of leased keys from an officer's side: proposed, approved, listed, seen by an
+# application, removed; and what configuration is refused outside development.
+set -uo pipefail
+build=${LEASEHOLD_BUILD:?}
+leasehold=$build/leasehold
+for program in swtpm ssh-keygen openssl pkcs11-tool; do
+    command -v $program >/dev/null || { echo "$program is not installed"; exit 77; }
+done
+if [ "${1:-}" != inside ]; then
+    work=$(mktemp -d /tmp/lh-cli-XXXXXX)
+    trap 'rm -rf "$work"' EXIT
+    for key in blank legacy; do
+        printf 'state_dir: %s/s\nsocket: %s/sock\nuser: "%s"\n%s: true\n' "$work" "$work" "$(id -u)" $key >"$work/y"
+        "$build/leaseholdd" --config "$work/y" >"$work/out" 2>&1 && { echo "FAILED: $key outside dev"; exit 1; }
+        grep -q "development vaults only" "$work/out" || { echo "FAILED: $key: $(cat "$work/out")"; exit 1; }
+    done
+    unset LEASEHOLD_SOCKET LEASEHOLD_MODULE
+    WORK=$work "$leasehold" dev --dir "$work/dev" -- bash "$0" inside 2>"$work/dev.err"
+    status=$?
+    [ $status = 0 ] || cat "$work/dev.err"
+    exit $status
+fi
+
+work=$WORK
+folder=$(dirname "$LEASEHOLD_SOCKET")
+ada=$folder/officers/dev-ada bob=$folder/officers/dev-bob
+me=spiffe://dev.invalid/you
+cd "$work" || exit 1
+
+die() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+# expect STATUS TEXT ARGS...
+expect() {
+    local status=$1 text=$2 got=0
+    shift 2
+    "$leasehold" "$@" >out 2>err </dev/null || got=$?
+    [ "$got" = "$status" ] || die "leasehold $*: exit status $got, expected $status: $(cat err)"
+    grep -qF -- "$text" out err || die "leasehold $*: nothing says \"$text\": $(cat out err)"
+}
+# enact OPERATION ARGS...: proposed and approved by both
+enact() {
+    expect 0 "" propose "$@" --officer dev-ada --key "$ada" --yes --json
+    id=$(sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' out | head -1)
+    expect 0 "executed" approve "$id" --key "$bob" --yes --json
+}
+
+echo "{}" >nothing.json
+enact partition.create "Web tokens" --user 1000 --user 3
+enact partition.create other --so quorum
+expect 1 "[partition-exists]" propose partition.create other --officer dev-ada
+expect 1 "[partition-name]" propose partition.create " other" --officer dev-ada
+expect 1 "[operation-internal]" propose partition.pin nothing.json --officer dev-ada
+expect 2 "user's number" propose partition.create x --user root --officer dev-ada
+expect 2 "--so" propose partition.create x --so both --officer dev-ada
+expect 2 "NAME" propose partition.destroy --officer dev-ada
+expect 0 "partition Web tokens: slot 1" partition list
+expect 0 "users 3, 1000" partition show "Web tokens"
+expect 0 "a quorum of officers" partition show other
+expect 1 "[partition-unknown]" partition show none
+expect 0 '"number": 2' partition show other --json
+enact partition.destroy other
+expect 1 "[partition-unknown]" partition show other
+enact partition.create other
+expect 0 "slot 3" partition show other
+echo "- partitions are made, shown and destroyed; numbers are not used again"
+
+# A certificate for the leased key, by an authority.
+"$leasehold" key public dev-ec --workload $me >key.pem || die "no public key"
+{
+    openssl ecparam -name prime256v1 -genkey -noout -out ca.key
+    openssl req -x509 -new -key ca.key -subj "/CN=Test CA" -days 9 -out ca.pem
+    openssl x509 -new -force_pubkey key.pem -subj /CN=leaf -CA ca.pem -CAkey ca.key -set_serial 5 -days 9 -out leaf.pem
+} >/dev/null 2>&1 || die "openssl made no certificate"
+{ echo "what stands around does not matter"; cat leaf.pem ca.pem; } >chain.pem
+cat ca.pem leaf.pem >turned.pem
+attach=(propose certificate.attach --role dev-ec --workload $me --officer dev-ada)
+expect 1 "[certificate-key]" "${attach[@]}" --chain ca.pem
+expect 1 "[certificate-order]" "${attach[@]}" --chain turned.pem
+expect 2 "holds no certificate" "${attach[@]}" --chain key.pem
+sed '/END/d' leaf.pem >cut.pem
+expect 2 "without its end" "${attach[@]}" --chain cut.pem
+expect 2 "--role" propose certificate.attach --workload $me --officer dev-ada --chain leaf.pem
+expect 1 "[certificate-unknown]" propose certificate.remove --role dev-ec --workload $me --officer dev-ada
+
+tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" --token-label "$label" "$@" 2>/dev/null; }
+label=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | grep -i leasehold | head -1)
+[ "$label" ] || die "no leased token"
+tool -O --type cert | grep -q Certificate && die "a certificate before there is one"
+enact certificate.attach --role dev-ec --workload $me --chain chain.pem
+tool -O --type cert >objects
+[ "$(grep -c "Certificate Object" objects)" = 2 ] || die "expected two certificates: $(cat objects)"
+grep -q "dev-ec CA 1" objects || die "the authority's label: $(cat objects)"
+id=$(tool -O --type privkey --label dev-ec | sed -n 's/^ *ID: *//p' | head -1)
+tool --read-object --type cert --id "$id" -o leaf.der >/dev/null || die "the certificate is not under the key's id"
+openssl x509 -in leaf.pem -outform DER | cmp - leaf.der || die "another certificate"
+"$leasehold" lease list | grep -q dev-ec && die "reading took a lease"
+enact certificate.remove --role dev-ec --workload $me
+tool -O --type cert | grep -q Certificate && die "the certificates are still there"
+echo "- certificates are attached, seen by an application under the key's id, and removed"
