@@ -22,7 +22,7 @@ static const struct {
     {LH_KEY_EC_P384, 64,
         "ffffffffffffffffffffffffffffffffffffffffffffffff"
         "c7634d81f4372ddf581a0db248b0a77aecec196accc52972"},
-    {LH_KEY_EC_P521, 80,
+    {LH_KEY_EC_P521, 82,
         "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa"
         "51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386408"},
 };

@@ -1,7 +1,7 @@
 /* Derivation never changes: fixed vectors. They were computed by a Python program of its own (hmac and
- * hashlib for the KDF; plain integers and affine coordinates for P-256; the cryptography package for Ed25519
- * and AES) from the text of docs/decisions/0004-derivation.md, parent = 00 01 … 1f, context = "example
- * context". */
+ * hashlib for the KDF; plain integers and affine coordinates for the NIST curves; the cryptography package
+ * for Ed25519 and AES) from the text of docs/decisions/0004-derivation.md, parent = 00 01 … 1f, context =
+ * "example context". */
 #include "crypto/derive.h"
 
 #include "crypto/operation.h"
@@ -51,6 +51,14 @@ static void pairs(void **state)
     (void)state;
     assert_point(LH_KEY_EC_P256, "04ffdeca11c5455ff96a67818636b383a13690be9f536798c10ce622d1e364e04c"
                                  "885f0e1e8498871050cd670e650ced78040333deb8dec3bfb5d0a30fad2835f6");
+    assert_point(LH_KEY_EC_P384,
+        "048fe775ffb7fb2f429e45556f9e53311625db0133c22e66ccae563bd93caf568cdbc569ed664f3027911cc309313658"
+        "84cd7af6926b254af673029e36edff7bf3f549df49552463d7c2e9d3877b78ec776fcde9dc8bcd8e723e454d01be4395"
+        "7a");
+    assert_point(LH_KEY_EC_P521,
+        "040152271b3a3f08de24cb8e89bfb338f10f7de9469df48603e99d78dd4d556135dbc6a66bf0406d9c4c5c6e77f1e42a"
+        "e75a43192879b221de4ffc6c41e332f4c482a20189b96b6e67b76ff5a5175cdc21d56a53dd4f5f446ae9f76be6561269"
+        "ecb86e9cdaec1be54f0ec48ea6765d374bbb49a58fbf730e7cedb0063b461b129f666893c4");
     assert_point(LH_KEY_ED25519, "a49e2e7430aeb139669fbcb68e555e7ea02c027d7b20b2d544e04e227e8b81ab");
 }
 
