@@ -10,38 +10,44 @@ static CK_RV init(CK_SESSION_HANDLE handle, unsigned use, const CK_MECHANISM *me
     CK_RV rv = lh_token_enter_session(handle, &token, &session);
     if (rv != CKR_OK)
         return rv;
-    return lh_token_leave(token, lh_token_op_init(token, session, use, mechanism, key));
+    lh_token_op *op = lh_token_session_op(session, use);
+    return lh_token_leave(token, lh_token_op_init(token, session, op, use, mechanism, key));
+}
+
+/* Enter, and find the operation. One that was begun by C_VerifySignatureInit is none of these functions'. */
+static CK_RV enter(CK_SESSION_HANDLE handle, unsigned use, lh_token **ret, lh_token_op **ret_op)
+{
+    lh_token_session *session;
+    CK_RV rv = lh_token_enter_session(handle, ret, &session);
+    if (rv != CKR_OK)
+        return rv;
+    *ret_op = lh_token_session_op(session, use);
+    return (*ret_op)->signature_first ? lh_token_leave(*ret, CKR_OPERATION_NOT_INITIALIZED) : CKR_OK;
 }
 
 static CK_RV once(
     CK_SESSION_HANDLE handle, unsigned use, lh_bytes data, lh_bytes signature, lh_token_output out)
 {
     lh_token *token;
-    lh_token_session *session;
-    CK_RV rv = lh_token_enter_session(handle, &token, &session);
-    if (rv != CKR_OK)
-        return rv;
-    return lh_token_leave(token, lh_token_op_once(token, session, use, data, signature, out));
+    lh_token_op *op;
+    CK_RV rv = enter(handle, use, &token, &op);
+    return rv == CKR_OK ? lh_token_leave(token, lh_token_op_once(token, op, data, signature, out)) : rv;
 }
 
 static CK_RV update(CK_SESSION_HANDLE handle, unsigned use, lh_bytes data, lh_token_output out)
 {
     lh_token *token;
-    lh_token_session *session;
-    CK_RV rv = lh_token_enter_session(handle, &token, &session);
-    if (rv != CKR_OK)
-        return rv;
-    return lh_token_leave(token, lh_token_op_update(token, session, use, data, out));
+    lh_token_op *op;
+    CK_RV rv = enter(handle, use, &token, &op);
+    return rv == CKR_OK ? lh_token_leave(token, lh_token_op_update(token, op, data, out)) : rv;
 }
 
 static CK_RV final(CK_SESSION_HANDLE handle, unsigned use, lh_bytes signature, lh_token_output out)
 {
     lh_token *token;
-    lh_token_session *session;
-    CK_RV rv = lh_token_enter_session(handle, &token, &session);
-    if (rv != CKR_OK)
-        return rv;
-    return lh_token_leave(token, lh_token_op_final(token, session, use, signature, out));
+    lh_token_op *op;
+    CK_RV rv = enter(handle, use, &token, &op);
+    return rv == CKR_OK ? lh_token_leave(token, lh_token_op_final(token, op, signature, out)) : rv;
 }
 
 CK_RV C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -156,7 +162,6 @@ CK_RV C_DigestFinal(CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR 
 /* A leased key's value leaves the vault in no form, its digest included. */
 CK_RV C_DigestKey(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key)
 {
-    (void)key;
     lh_token *token;
     lh_token_session *session;
     CK_RV rv = lh_token_enter_session(handle, &token, &session);
@@ -165,8 +170,40 @@ CK_RV C_DigestKey(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key)
     lh_token_op *op = lh_token_session_op(session, LH_USE_DIGEST);
     if (!op->active)
         return lh_token_leave(token, CKR_OPERATION_NOT_INITIALIZED);
-    lh_token_op_end(token, op);
-    return lh_token_leave(token, CKR_KEY_INDIGESTIBLE);
+    if (lh_token_session_leased(session) || !lh_token_handle_fits(session->slot, key)) {
+        lh_token_op_end(token, op);
+        rv = lh_token_session_leased(session) ? CKR_KEY_INDIGESTIBLE : CKR_KEY_HANDLE_INVALID;
+        return lh_token_leave(token, rv);
+    }
+    return lh_token_leave(token, lh_token_op_digest_key(token, op, key));
+}
+
+/* --- recovery (2.40 sections 5.11 and 5.12): at once only
+ * -----------------------------------------------------
+ */
+
+CK_RV C_SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    return init(session, LH_USE_SIGN_RECOVER, mechanism, key);
+}
+
+CK_RV C_SignRecover(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG len, CK_BYTE_PTR signature,
+    CK_ULONG_PTR signature_len)
+{
+    return once(session, LH_USE_SIGN_RECOVER, LH_BYTES(data, len), LH_BYTES_NONE,
+        (lh_token_output){signature, signature_len});
+}
+
+CK_RV C_VerifyRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    return init(session, LH_USE_VERIFY_RECOVER, mechanism, key);
+}
+
+CK_RV C_VerifyRecover(CK_SESSION_HANDLE session, CK_BYTE_PTR signature, CK_ULONG signature_len,
+    CK_BYTE_PTR data, CK_ULONG_PTR len)
+{
+    return once(session, LH_USE_VERIFY_RECOVER, LH_BYTES(signature, signature_len), LH_BYTES_NONE,
+        (lh_token_output){data, len});
 }
 
 CK_RV C_SeedRandom(CK_SESSION_HANDLE handle, CK_BYTE_PTR seed, CK_ULONG len)

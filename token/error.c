@@ -1,11 +1,16 @@
+/* An error to a return value: its reason decides where it is a return value's name (p11/answer.h), else its
+ * code and what was being done. */
 #include "token.h"
+
+#include "p11/answer.h"
 
 #define SAME(rv)                                                                                             \
     {                                                                                                        \
         (rv), (rv), (rv), (rv)                                                                               \
     }
 
-/* The first row whose code and (where it has one) reason fit. */
+/* The first row whose code and (where it has one) reason fit. Reasons stand here that are no return value's
+ * name, or mean another one in some context. */
 static const struct {
     enum lh_code code;
     const char *reason;
@@ -14,13 +19,12 @@ static const struct {
     {LH_OK, NULL, SAME(CKR_OK)},
     {LH_E_NOMEM, NULL, SAME(CKR_HOST_MEMORY)},
     /* The daemon's refusals of input (crypto/operation.h). */
-    {LH_E_INVALID, "key-type", SAME(CKR_KEY_TYPE_INCONSISTENT)},
-    {LH_E_INVALID, "mechanism-use", SAME(CKR_MECHANISM_INVALID)},
-    {LH_E_INVALID, "mechanism-param", SAME(CKR_MECHANISM_PARAM_INVALID)},
     {LH_E_INVALID, "data-length",
         {CKR_DATA_LEN_RANGE, CKR_DATA_LEN_RANGE, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE}},
-    {LH_E_INVALID, "signature-length", SAME(CKR_SIGNATURE_LEN_RANGE)},
+    {LH_E_INVALID, "data-len-range",
+        {CKR_DATA_LEN_RANGE, CKR_DATA_LEN_RANGE, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE}},
     {LH_E_INVALID, NULL, SAME(CKR_FUNCTION_FAILED)},
+    {LH_E_INVALID, "ciphertext-length", SAME(CKR_ENCRYPTED_DATA_LEN_RANGE)},
     {LH_E_LIMIT, NULL,
         {CKR_DEVICE_MEMORY, CKR_DEVICE_MEMORY, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE}},
     {LH_E_NOT_FOUND, "no-operation", SAME(CKR_DEVICE_ERROR)},
@@ -44,7 +48,6 @@ static const struct {
     {LH_E_EXPIRED, NULL, SAME(CKR_ACTION_PROHIBITED)},
     {LH_E_QUORUM, NULL, SAME(CKR_ACTION_PROHIBITED)},
     {LH_E_SIGNATURE, NULL, SAME(CKR_SIGNATURE_INVALID)},
-    {LH_E_CORRUPT, "decrypt", SAME(CKR_ENCRYPTED_DATA_INVALID)},
     {LH_E_UNSUPPORTED, "version",
         {CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR}},
     {LH_E_UNSUPPORTED, NULL,
@@ -54,12 +57,29 @@ static const struct {
     {LH_E_PROTOCOL, NULL, {CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR}},
 };
 
+static const CK_RV *find(enum lh_code code, const char *reason)
+{
+    for (size_t i = 0; i < LH_ARRAY_LEN(rows); i++)
+        if (rows[i].code == code &&
+            (rows[i].reason == reason || (rows[i].reason && reason && strcmp(rows[i].reason, reason) == 0)))
+            return rows[i].rv;
+    return NULL;
+}
+
 CK_RV lh_token_rv(lh_err err, enum lh_token_context context)
 {
+    if (lh_ok(err))
+        return CKR_OK;
     const char *reason = lh_err_last()->reason;
-    for (size_t i = 0; i < LH_ARRAY_LEN(rows); i++)
-        if (rows[i].code == err.code && (!rows[i].reason || strcmp(rows[i].reason, reason) == 0))
-            return rows[i].rv[context];
+    const CK_RV *rv = find(err.code, reason);
+    if (rv)
+        return rv[context];
+    CK_RV named = lh_answer_rv(reason);
+    if (named != CKR_OK)
+        return named;
+    rv = find(err.code, NULL);
+    if (rv)
+        return rv[context];
     /* The store, its disk, the TPM, cryptography, the system: faults of the device. */
     return CKR_DEVICE_ERROR;
 }

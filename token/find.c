@@ -1,5 +1,6 @@
-/* Searches and attributes. A search asks the daemon at C_FindObjectsInit, once (more often only where the
- * answer needs several pages), and issues nothing. */
+/* Searches. In the leased partition a search asks the daemon at C_FindObjectsInit, once (more often only
+ * where the answer needs several pages), matches what the daemon does not, and issues nothing. In a
+ * standalone one the daemon matches the whole template, and later pages are asked for as they are wanted. */
 #include "token.h"
 
 #include "p11/attribute.h"
@@ -45,12 +46,13 @@ static bool encode_template(const CK_ATTRIBUTE *template, CK_ULONG count, lh_buf
 
 static lh_err add_found(lh_token_session *session, uint64_t handle)
 {
-    if (session->found_count >= LH_LIMIT_FIND)
-        return LH_FAIL(LH_E_LIMIT, "a search finds more than %d objects", LH_LIMIT_FIND);
-    if (!session->found) {
-        session->found = reallocarray(NULL, LH_LIMIT_FIND, sizeof(*session->found));
-        if (!session->found)
+    if (session->found_count == session->found_room) {
+        size_t room = session->found_room ? 2 * session->found_room : 64;
+        CK_OBJECT_HANDLE *found = reallocarray(session->found, room, sizeof(*found));
+        if (!found)
             return LH_RAISE(LH_E_NOMEM, 0);
+        session->found = found;
+        session->found_room = room;
     }
     session->found[session->found_count++] = (CK_OBJECT_HANDLE)handle;
     return LH_SUCCESS;
@@ -69,15 +71,22 @@ static lh_err take_page(lh_token *token, lh_token_session *session, search s, lh
         LH_TRY(lh_token_object_put(token, o.handle, o.attributes));
         lh_token_object object = {o.handle, NULL, o.attributes.len};
         memcpy(&object.attributes, &o.attributes.data, sizeof(object.attributes));
-        if (lh_token_object_matches(&object, s.template, s.count))
-            LH_TRY(add_found(session, o.handle));
+        if (!lh_token_object_matches(&object, s.template, s.count))
+            continue;
+        if (session->found_count >= LH_LIMIT_FIND)
+            return LH_FAIL(LH_E_LIMIT, "a search finds more than %d objects", LH_LIMIT_FIND);
+        LH_TRY(add_found(session, o.handle));
     }
     return lh_read_done(&r, "a page of objects");
 }
 
-static lh_err search_all(lh_token *token, lh_token_session *session, search s, lh_bytes encoded)
+static lh_err search_leased(lh_token *token, lh_token_session *session, search s)
 {
-    lh_find_request request = {.attributes = encoded};
+    LH_AUTO(lh_buf_free) lh_buf encoded = LH_BUF_INIT(LH_WIRE_ATTRIBUTES_MAX);
+    if (!encode_template(s.template, s.count, &encoded))
+        return LH_SUCCESS;
+    LH_TRY(lh_buf_status(&encoded));
+    lh_find_request request = {.attributes = lh_buf_bytes(&encoded)};
     for (unsigned page = 0; page < LH_LIMIT_FIND; page++) {
         lh_find_reply reply;
         LH_TRY(lh_token_call(token, LH_CALL_FIND, &request, &reply, 0));
@@ -89,35 +98,58 @@ static lh_err search_all(lh_token *token, lh_token_session *session, search s, l
     return LH_FAIL(LH_E_LIMIT, "a search has more than %d pages", LH_LIMIT_FIND);
 }
 
+/* The next page of a standalone partition's search, in place of the last. */
+static lh_err next_page(lh_token *token, lh_token_session *session)
+{
+    lh_search_request request = {session->slot, session->cursor, lh_buf_bytes(&session->template)};
+    lh_search_reply reply;
+    session->more = false;
+    session->found_count = session->found_next = 0;
+    LH_TRY(lh_token_call(token, LH_CALL_SEARCH, &request, &reply, 0));
+    lh_reader r = lh_reader_new(reply.handles);
+    while (r.left > 0)
+        LH_TRY(add_found(session, lh_read_u64(&r)));
+    session->more = reply.cursor != 0;
+    session->cursor = reply.cursor;
+    return lh_read_done(&r, "a page of handles");
+}
+
 static void find_end(lh_token_session *session)
 {
     free(session->found);
     session->found = NULL;
-    session->found_count = session->found_next = 0;
-    session->finding = false;
+    session->found_room = session->found_count = session->found_next = 0;
+    session->finding = session->more = false;
+    lh_buf_clear(&session->template);
+    lh_buf_free(&session->template);
 }
 
-static CK_RV find_init(
-    lh_token *token, lh_token_session *session, const CK_ATTRIBUTE *template, CK_ULONG count)
+static CK_RV search_standalone(lh_token *token, lh_token_session *session, search s)
+{
+    CK_RV rv = lh_token_template(s.template, s.count, &session->template);
+    /* What no attribute can be, none is. */
+    if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID)
+        return CKR_OK;
+    session->cursor = 0;
+    return rv == CKR_OK ? lh_token_rv(next_page(token, session), LH_CONTEXT_OBJECT) : rv;
+}
+
+static CK_RV find_init(lh_token *token, lh_token_session *session, search s)
 {
     if (session->finding)
         return CKR_OPERATION_ACTIVE;
-    CK_RV rv = check_template(template, count);
+    CK_RV rv = check_template(s.template, s.count);
     if (rv != CKR_OK)
         return rv;
-    LH_AUTO(lh_buf_free) lh_buf encoded = LH_BUF_INIT(LH_WIRE_ATTRIBUTES_MAX);
-    if (encode_template(template, count, &encoded)) {
-        lh_err err = lh_buf_status(&encoded);
-        if (lh_ok(err))
-            err = search_all(token, session, (search){template, count}, lh_buf_bytes(&encoded));
-        if (!lh_ok(err)) {
-            rv = lh_token_rv(err, LH_CONTEXT_OBJECT);
-            find_end(session);
-            return rv;
-        }
-    }
-    session->finding = true;
-    return CKR_OK;
+    find_end(session); /* of one that was cancelled */
+    if (lh_token_session_leased(session))
+        rv = lh_token_rv(search_leased(token, session, s), LH_CONTEXT_OBJECT);
+    else
+        rv = search_standalone(token, session, s);
+    session->finding = rv == CKR_OK;
+    if (rv != CKR_OK)
+        find_end(session);
+    return rv;
 }
 
 CK_RV C_FindObjectsInit(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
@@ -127,7 +159,26 @@ CK_RV C_FindObjectsInit(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULO
     CK_RV rv = lh_token_enter_session(handle, &token, &session);
     if (rv != CKR_OK)
         return rv;
-    return lh_token_leave(token, find_init(token, session, template, count));
+    return lh_token_leave(token, find_init(token, session, (search){template, count}));
+}
+
+static CK_RV find_next(
+    lh_token *token, lh_token_session *session, CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *count)
+{
+    CK_ULONG n = 0;
+    while (n < max) {
+        if (session->found_next < session->found_count) {
+            objects[n++] = session->found[session->found_next++];
+            continue;
+        }
+        if (!session->more)
+            break;
+        lh_err err = next_page(token, session);
+        if (!lh_ok(err))
+            return lh_token_rv(err, LH_CONTEXT_OBJECT);
+    }
+    *count = n;
+    return CKR_OK;
 }
 
 CK_RV C_FindObjects(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *count)
@@ -141,11 +192,7 @@ CK_RV C_FindObjects(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE *objects, CK_ULON
         return lh_token_leave(token, CKR_OPERATION_NOT_INITIALIZED);
     if (!count || (max > 0 && !objects))
         return lh_token_leave(token, CKR_ARGUMENTS_BAD);
-    CK_ULONG n = 0;
-    while (n < max && session->found_next < session->found_count)
-        objects[n++] = session->found[session->found_next++];
-    *count = n;
-    return lh_token_leave(token, CKR_OK);
+    return lh_token_leave(token, find_next(token, session, objects, max, count));
 }
 
 CK_RV C_FindObjectsFinal(CK_SESSION_HANDLE handle)
@@ -159,99 +206,4 @@ CK_RV C_FindObjectsFinal(CK_SESSION_HANDLE handle)
         return lh_token_leave(token, CKR_OPERATION_NOT_INITIALIZED);
     find_end(session);
     return lh_token_leave(token, CKR_OK);
-}
-
-/* Fill one attribute as PKCS#11 2.40 section 5.7 (C_GetAttributeValue) says. */
-static CK_RV tell(CK_ATTRIBUTE *wanted, const lh_wire_attribute *a)
-{
-    CK_RV rv = CKR_ATTRIBUTE_TYPE_INVALID;
-    if (a && a->flags == LH_ATTRIBUTE_SENSITIVE)
-        rv = CKR_ATTRIBUTE_SENSITIVE;
-    if (a && a->flags == 0) {
-        size_t room = wanted->pValue ? wanted->ulValueLen : 0;
-        size_t len = lh_attribute_to_native(
-            lh_attribute_kind_of(wanted->type), a->value.data, a->value.len, wanted->pValue, room);
-        if (len != SIZE_MAX && (!wanted->pValue || len <= room)) {
-            wanted->ulValueLen = len;
-            return CKR_OK;
-        }
-        rv = len == SIZE_MAX ? CKR_ATTRIBUTE_TYPE_INVALID : CKR_BUFFER_TOO_SMALL;
-    }
-    wanted->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-    return rv;
-}
-
-/* Those that must be asked for, in one call; *ret borrows from the connection. */
-static CK_RV ask(lh_token *token, CK_OBJECT_HANDLE handle, lh_bytes types, lh_token_object *ret)
-{
-    *ret = (lh_token_object){.handle = handle};
-    if (types.len == 0)
-        return CKR_OK;
-    lh_attributes_request request = {handle, types};
-    lh_attributes_reply reply;
-    lh_err err = lh_token_call(token, LH_CALL_ATTRIBUTES, &request, &reply, 0);
-    if (!lh_ok(err)) {
-        CK_RV rv = lh_token_rv(err, LH_CONTEXT_OBJECT);
-        if (rv == CKR_OBJECT_HANDLE_INVALID)
-            lh_token_object_drop(token, handle);
-        return rv;
-    }
-    memcpy(&ret->attributes, &reply.attributes.data, sizeof(ret->attributes));
-    ret->len = reply.attributes.len;
-    return CKR_OK;
-}
-
-static CK_RV get_values(lh_token *token, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
-{
-    const lh_token_object *object;
-    CK_RV rv = lh_token_object_get(token, handle, &object);
-    if (rv != CKR_OK)
-        return rv;
-    LH_AUTO(lh_buf_free) lh_buf types = LH_BUF_INIT(4u * LH_WIRE_TYPES_MAX);
-    lh_wire_attribute a;
-    for (CK_ULONG i = 0; i < count; i++)
-        if (lh_token_object_attribute(object, template[i].type, &a) && a.flags == LH_ATTRIBUTE_ASK)
-            lh_put_u32(&types, a.type);
-    if (types.status != LH_OK)
-        return CKR_HOST_MEMORY;
-    lh_token_object asked;
-    rv = ask(token, handle, lh_buf_bytes(&types), &asked);
-    if (rv != CKR_OK)
-        return rv;
-    for (CK_ULONG i = 0; i < count; i++) {
-        bool has = lh_token_object_attribute(object, template[i].type, &a);
-        if (has && a.flags == LH_ATTRIBUTE_ASK)
-            has = lh_token_object_attribute(&asked, template[i].type, &a);
-        CK_RV one = tell(&template[i], has ? &a : NULL);
-        if (rv == CKR_OK)
-            rv = one;
-    }
-    return rv;
-}
-
-CK_RV C_GetAttributeValue(
-    CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *template, CK_ULONG count)
-{
-    lh_token *token;
-    lh_token_session *session;
-    CK_RV rv = lh_token_enter_session(handle, &token, &session);
-    if (rv != CKR_OK)
-        return rv;
-    if (!template || count == 0 || count > LH_TOKEN_TEMPLATE_MAX)
-        return lh_token_leave(token, CKR_ARGUMENTS_BAD);
-    return lh_token_leave(token, get_values(token, object, template, count));
-}
-
-CK_RV C_GetObjectSize(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ULONG *size)
-{
-    lh_token *token;
-    lh_token_session *session;
-    CK_RV rv = lh_token_enter_session(handle, &token, &session);
-    if (rv != CKR_OK)
-        return rv;
-    const lh_token_object *known;
-    rv = size ? lh_token_object_get(token, object, &known) : CKR_ARGUMENTS_BAD;
-    if (rv == CKR_OK)
-        *size = CK_UNAVAILABLE_INFORMATION;
-    return lh_token_leave(token, rv);
 }

@@ -1,84 +1,60 @@
-/* The three entry points. PKCS#11 2.40 is what is offered: a later version appears here when every function
- * of its list works. */
+/* The three entry points. C_GetFunctionList gives 2.40 exactly; what is newer comes by C_GetInterface. */
 #include "token.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-static CK_FUNCTION_LIST functions = {
-    .version = {2, 40},
-    .C_Initialize = C_Initialize,
-    .C_Finalize = C_Finalize,
-    .C_GetInfo = C_GetInfo,
-    .C_GetFunctionList = C_GetFunctionList,
-    .C_GetSlotList = C_GetSlotList,
-    .C_GetSlotInfo = C_GetSlotInfo,
-    .C_GetTokenInfo = C_GetTokenInfo,
-    .C_GetMechanismList = C_GetMechanismList,
-    .C_GetMechanismInfo = C_GetMechanismInfo,
-    .C_InitToken = C_InitToken,
-    .C_InitPIN = C_InitPIN,
-    .C_SetPIN = C_SetPIN,
-    .C_OpenSession = C_OpenSession,
-    .C_CloseSession = C_CloseSession,
-    .C_CloseAllSessions = C_CloseAllSessions,
-    .C_GetSessionInfo = C_GetSessionInfo,
-    .C_GetOperationState = C_GetOperationState,
-    .C_SetOperationState = C_SetOperationState,
-    .C_Login = C_Login,
-    .C_Logout = C_Logout,
-    .C_CreateObject = C_CreateObject,
-    .C_CopyObject = C_CopyObject,
-    .C_DestroyObject = C_DestroyObject,
-    .C_GetObjectSize = C_GetObjectSize,
-    .C_GetAttributeValue = C_GetAttributeValue,
-    .C_SetAttributeValue = C_SetAttributeValue,
-    .C_FindObjectsInit = C_FindObjectsInit,
-    .C_FindObjects = C_FindObjects,
-    .C_FindObjectsFinal = C_FindObjectsFinal,
-    .C_EncryptInit = C_EncryptInit,
-    .C_Encrypt = C_Encrypt,
-    .C_EncryptUpdate = C_EncryptUpdate,
-    .C_EncryptFinal = C_EncryptFinal,
-    .C_DecryptInit = C_DecryptInit,
-    .C_Decrypt = C_Decrypt,
-    .C_DecryptUpdate = C_DecryptUpdate,
-    .C_DecryptFinal = C_DecryptFinal,
-    .C_DigestInit = C_DigestInit,
-    .C_Digest = C_Digest,
-    .C_DigestUpdate = C_DigestUpdate,
-    .C_DigestKey = C_DigestKey,
-    .C_DigestFinal = C_DigestFinal,
-    .C_SignInit = C_SignInit,
-    .C_Sign = C_Sign,
-    .C_SignUpdate = C_SignUpdate,
-    .C_SignFinal = C_SignFinal,
-    .C_SignRecoverInit = C_SignRecoverInit,
-    .C_SignRecover = C_SignRecover,
-    .C_VerifyInit = C_VerifyInit,
-    .C_Verify = C_Verify,
-    .C_VerifyUpdate = C_VerifyUpdate,
-    .C_VerifyFinal = C_VerifyFinal,
-    .C_VerifyRecoverInit = C_VerifyRecoverInit,
-    .C_VerifyRecover = C_VerifyRecover,
-    .C_DigestEncryptUpdate = C_DigestEncryptUpdate,
-    .C_DecryptDigestUpdate = C_DecryptDigestUpdate,
-    .C_SignEncryptUpdate = C_SignEncryptUpdate,
-    .C_DecryptVerifyUpdate = C_DecryptVerifyUpdate,
-    .C_GenerateKey = C_GenerateKey,
-    .C_GenerateKeyPair = C_GenerateKeyPair,
-    .C_WrapKey = C_WrapKey,
-    .C_UnwrapKey = C_UnwrapKey,
-    .C_DeriveKey = C_DeriveKey,
-    .C_SeedRandom = C_SeedRandom,
-    .C_GenerateRandom = C_GenerateRandom,
-    .C_GetFunctionStatus = C_GetFunctionStatus,
-    .C_CancelFunction = C_CancelFunction,
-    .C_WaitForSlotEvent = C_WaitForSlotEvent,
-};
+#define MEMBER(name) .name = name,
+
+/* The version in CK_INFO is the list's that C_GetInfo is called through (3.0 base section 3.6). */
+static CK_RV info_of(CK_INFO *info, CK_VERSION version)
+{
+    CK_RV rv = C_GetInfo(info);
+    if (rv == CKR_OK)
+        info->cryptokiVersion = version;
+    return rv;
+}
+
+static CK_RV get_info_3_0(CK_INFO *info)
+{
+    return info_of(info, (CK_VERSION){3, 0});
+}
+
+static CK_RV get_info_3_1(CK_INFO *info)
+{
+    return info_of(info, (CK_VERSION){3, 1});
+}
+
+static CK_RV get_info_3_2(CK_INFO *info)
+{
+    return info_of(info, (CK_VERSION){3, 2});
+}
+
+#pragma GCC diagnostic push
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Winitializer-overrides"
+#else
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+
+static CK_FUNCTION_LIST functions = {.version = {2, 40}, CK_FUNCTIONS_2_40_(MEMBER)};
+static CK_FUNCTION_LIST_3_0 functions_3_0 = {
+    .version = {3, 0}, CK_FUNCTIONS_2_40_(MEMBER) CK_FUNCTIONS_3_0_(MEMBER).C_GetInfo = get_info_3_0};
+/* 3.1 has the functions of 3.0. */
+static CK_FUNCTION_LIST_3_0 functions_3_1 = {
+    .version = {3, 1}, CK_FUNCTIONS_2_40_(MEMBER) CK_FUNCTIONS_3_0_(MEMBER).C_GetInfo = get_info_3_1};
+static CK_FUNCTION_LIST_3_2 functions_3_2 = {.version = {3, 2},
+    CK_FUNCTIONS_2_40_(MEMBER) CK_FUNCTIONS_3_0_(MEMBER) CK_FUNCTIONS_3_2_(MEMBER).C_GetInfo = get_info_3_2};
+#pragma GCC diagnostic pop
 
 /* PKCS#11 3.0 section 3.5: the name is a NUL-terminated string. */
 static unsigned char interface_name[] = "PKCS 11";
-static CK_INTERFACE interfaces[] = {{interface_name, &functions, CKF_INTERFACE_FORK_SAFE}};
+/* The newest first: it is what an application gets that asks for none. */
+static CK_INTERFACE interfaces[] = {
+    {interface_name, &functions_3_2, CKF_INTERFACE_FORK_SAFE},
+    {interface_name, &functions_3_1, CKF_INTERFACE_FORK_SAFE},
+    {interface_name, &functions_3_0, CKF_INTERFACE_FORK_SAFE},
+    {interface_name, &functions, CKF_INTERFACE_FORK_SAFE},
+};
 
 EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
 {

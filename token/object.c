@@ -1,9 +1,33 @@
-/* What searches told of objects, kept by handle: a handle names one object for ever, so that nothing here
- * goes stale but by an object's end, which the daemon answers at its next use. Attributes that change, or
- * whose telling issues a lease, are marked LH_ATTRIBUTE_ASK and never kept. */
+/* What the daemon told of objects, kept by handle. A leased handle names one object for ever, so that nothing
+ * kept of it goes stale but by the object's end, which the daemon answers at its next use. Attributes that
+ * change, or whose telling issues a lease, are marked LH_ATTRIBUTE_ASK and never kept.
+ *
+ * A standalone object may be changed or destroyed by others: of it only what C_…Init checks is kept, to
+ * answer there what the daemon would answer at the use; it checks again then. Nothing else is told from here,
+ * and a refusal never comes from here alone. */
 #include "token.h"
 
 #include "p11/attribute.h"
+
+#define STANDALONE (UINT64_C(1) << 62)
+#define SESSION_OBJECT (UINT64_C(1) << 61)
+#define STANDALONE_KEPT_MAX 4096u /* then all of them are forgotten */
+
+bool lh_token_is_standalone(uint64_t handle)
+{
+    return (handle & STANDALONE) != 0;
+}
+
+bool lh_token_is_session_object(uint64_t handle)
+{
+    return (handle & (STANDALONE | SESSION_OBJECT)) == (STANDALONE | SESSION_OBJECT);
+}
+
+bool lh_token_handle_fits(CK_SLOT_ID slot, CK_OBJECT_HANDLE handle)
+{
+    return handle != CK_INVALID_HANDLE && handle <= INT64_MAX &&
+           lh_token_is_standalone(handle) == (slot != LH_TOKEN_SLOT);
+}
 
 /* Where handle is, or would be. */
 static size_t position(const lh_token *token, uint64_t handle)
@@ -78,26 +102,52 @@ void lh_token_object_drop(lh_token *token, uint64_t handle)
         &token->objects[at], &token->objects[at + 1], (token->object_count - at) * sizeof(*token->objects));
 }
 
-void lh_token_objects_clear(lh_token *token)
+void lh_token_objects_clear(lh_token *token, bool all)
 {
-    for (size_t i = 0; i < token->object_count; i++)
-        free(token->objects[i].attributes);
+    size_t kept = 0;
+    for (size_t i = 0; i < token->object_count; i++) {
+        if (!all && !lh_token_is_standalone(token->objects[i].handle))
+            token->objects[kept++] = token->objects[i];
+        else
+            free(token->objects[i].attributes);
+    }
+    token->object_count = kept;
+    if (!all)
+        return;
     free(token->objects);
     token->objects = NULL;
-    token->object_count = token->object_room = 0;
+    token->object_room = 0;
 }
 
-CK_RV lh_token_object_get(lh_token *token, CK_OBJECT_HANDLE handle, const lh_token_object **ret)
+/* What Init functions look at. CKA_MODULUS and CKA_EC_PARAMS tell how long outputs are. */
+static const CK_ATTRIBUTE_TYPE checked[] = {CKA_CLASS, CKA_KEY_TYPE, CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT,
+    CKA_DECRYPT, CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER, CKA_ENCAPSULATE, CKA_ALWAYS_AUTHENTICATE,
+    CKA_ALLOWED_MECHANISMS, CKA_MODULUS, CKA_EC_PARAMS, CKA_PARAMETER_SET, CKA_TOKEN};
+
+static lh_err learn(lh_token *token, uint64_t handle)
 {
-    if (handle == CK_INVALID_HANDLE || handle > INT64_MAX)
+    LH_AUTO(lh_buf_free) lh_buf types = LH_BUF_INIT(sizeof(checked));
+    if (lh_token_is_standalone(handle)) {
+        if (token->object_count >= STANDALONE_KEPT_MAX)
+            lh_token_objects_clear(token, false);
+        for (size_t i = 0; i < LH_ARRAY_LEN(checked); i++)
+            lh_put_u32(&types, (uint32_t)checked[i]);
+        LH_TRY(lh_buf_status(&types));
+    }
+    lh_attributes_request request = {handle, lh_buf_bytes(&types)};
+    lh_attributes_reply reply;
+    LH_TRY(lh_token_call(token, LH_CALL_ATTRIBUTES, &request, &reply, 0));
+    return lh_token_object_put(token, handle, reply.attributes);
+}
+
+CK_RV lh_token_object_get(
+    lh_token *token, CK_SLOT_ID slot, CK_OBJECT_HANDLE handle, const lh_token_object **ret)
+{
+    if (!lh_token_handle_fits(slot, handle))
         return CKR_OBJECT_HANDLE_INVALID;
     lh_token_object *object = cached(token, handle);
     if (!object) {
-        lh_attributes_request request = {.handle = handle};
-        lh_attributes_reply reply;
-        lh_err err = lh_token_call(token, LH_CALL_ATTRIBUTES, &request, &reply, 0);
-        if (lh_ok(err))
-            err = lh_token_object_put(token, handle, reply.attributes);
+        lh_err err = learn(token, handle);
         if (!lh_ok(err))
             return lh_token_rv(err, LH_CONTEXT_OBJECT);
         object = cached(token, handle);

@@ -1,9 +1,9 @@
-/* Operations: what is common to sign, verify, encrypt, decrypt and digest.
+/* Operations: what is common to sign, verify, encrypt, decrypt, digest and recovery.
  *
  * Invariants:
- * 1. Init asks the daemon for nothing: it checks the mechanism's row and what is known of the key. A whole
- *    operation of up to LH_WIRE_DATA_MAX bytes, in one part or (but for ciphers that give output as they go)
- * in many, is one round trip.
+ * 1. Init checks the mechanism's row and what is known of the key, and asks the daemon for nothing but what
+ * it does not know of these yet. A whole operation of up to LH_WIRE_DATA_MAX bytes, in one part or (but for
+ * ciphers that give output as they go) in many, is one round trip.
  * 2. An operation is carried out once. Output that finds no room is kept until a buffer comes that it fits.
  * 3. Every call ends the operation, but those that PKCS#11 2.40 section 5.2 says leave it active: a
  * successful part, a length query, and CKR_BUFFER_TOO_SMALL.
@@ -32,7 +32,7 @@ static bool is_cipher(const lh_token_op *op)
 
 /* Nothing comes out before the end: gathered here rather than fed as it comes. A GCM decryption tells nothing
  * before its tag is verified. */
-static bool is_held_back(const lh_token_op *op)
+bool lh_token_op_is_held_back(const lh_token_op *op)
 {
     return !is_cipher(op) || !lh_mechanism_in_parts(op->row, op->use);
 }
@@ -42,17 +42,32 @@ static bool can_stream(const lh_token_op *op)
     return lh_mechanism_in_parts(op->row, op->use);
 }
 
-/* The most data that the whole operation takes. GCM encrypts no more than it could decrypt again: text and
- * tag in one message. */
+/* The number that the encoded parameters end in. */
+static uint32_t last_number(const lh_token_op *op)
+{
+    if (op->params.len < 4)
+        return 0;
+    lh_reader r = lh_reader_new(LH_BYTES(op->params.data + op->params.len - 4, 4));
+    return lh_read_u32(&r);
+}
+
+/* What an AEAD's ciphertext has more than its text. */
+static size_t tag_len(const lh_token_op *op)
+{
+    if (op->row->family != LH_FAMILY_AEAD)
+        return 0;
+    if (op->row->param == LH_PARAM_GCM)
+        return last_number(op) / 8;
+    return op->row->param == LH_PARAM_CCM ? last_number(op) : 16;
+}
+
+/* The most data that the whole operation takes. An AEAD encrypts no more than it could decrypt again: text
+ * and tag in one message. */
 static uint64_t input_max(const lh_token_op *op)
 {
-    if (!can_stream(op))
-        return LH_WIRE_DATA_MAX;
-    if (op->row->param != LH_PARAM_GCM)
+    if (can_stream(op) && op->row->family != LH_FAMILY_AEAD)
         return UINT64_MAX;
-    lh_reader r =
-        lh_reader_new(LH_BYTES(op->params.data + op->params.len - 4, 4)); /* the tag's bits are last */
-    return LH_WIRE_DATA_MAX - lh_read_u32(&r) / 8;
+    return LH_WIRE_DATA_MAX - (op->use == LH_USE_ENCRYPT ? tag_len(op) : 0);
 }
 
 void lh_token_op_end(lh_token *token, lh_token_op *op)
@@ -64,6 +79,7 @@ void lh_token_op_end(lh_token *token, lh_token_op *op)
     }
     lh_buf_free(&op->params);
     lh_buf_free(&op->gathered);
+    lh_buf_free(&op->signature);
     lh_buf_free(&op->result);
     memset(op, 0, sizeof(*op));
 }
@@ -75,6 +91,8 @@ static bool is_allowed(const lh_token_object *object, CK_MECHANISM_TYPE type)
 {
     lh_wire_attribute a;
     if (!lh_token_object_attribute(object, CKA_ALLOWED_MECHANISMS, &a) || a.flags != 0)
+        return true;
+    if (a.value.len == 0 && lh_token_is_standalone(object->handle))
         return true;
     lh_reader r = lh_reader_new(a.value);
     while (r.left >= 8)
@@ -95,15 +113,16 @@ static unsigned key_bits(const lh_token_object *object, CK_ULONG type)
     return curve ? curve->bits : 0;
 }
 
-static CK_RV check_key_once(lh_token *token, lh_token_op *op)
+static CK_RV check_key_once(lh_token *token, CK_SLOT_ID slot, lh_token_op *op)
 {
     static const struct {
         unsigned use;
         CK_ATTRIBUTE_TYPE attribute;
     } permits[] = {{LH_USE_SIGN, CKA_SIGN}, {LH_USE_VERIFY, CKA_VERIFY}, {LH_USE_ENCRYPT, CKA_ENCRYPT},
-        {LH_USE_DECRYPT, CKA_DECRYPT}};
+        {LH_USE_DECRYPT, CKA_DECRYPT}, {LH_USE_SIGN_RECOVER, CKA_SIGN_RECOVER},
+        {LH_USE_VERIFY_RECOVER, CKA_VERIFY_RECOVER}};
     const lh_token_object *object;
-    CK_RV rv = lh_token_object_get(token, op->key, &object);
+    CK_RV rv = lh_token_object_get(token, slot, op->key, &object);
     if (rv != CKR_OK)
         return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_KEY_HANDLE_INVALID : rv;
     CK_ULONG class;
@@ -117,41 +136,53 @@ static CK_RV check_key_once(lh_token *token, lh_token_op *op)
         if (op->use == permits[i].use && !lh_token_object_bool(object, permits[i].attribute))
             return CKR_KEY_FUNCTION_NOT_PERMITTED;
     op->key_bits = key_bits(object, type);
+    op->always_auth = lh_token_object_bool(object, CKA_ALWAYS_AUTHENTICATE);
     return is_allowed(object, op->row->type) ? CKR_OK : CKR_MECHANISM_INVALID;
 }
 
-static CK_RV check_key(lh_token *token, lh_token_op *op)
+static CK_RV check_key(lh_token *token, CK_SLOT_ID slot, lh_token_op *op)
 {
     if (op->use == LH_USE_DIGEST)
         return CKR_OK;
-    CK_RV rv = check_key_once(token, op);
+    CK_RV rv = check_key_once(token, slot, op);
     if (rv != CKR_KEY_FUNCTION_NOT_PERMITTED && rv != CKR_MECHANISM_INVALID)
         return rv;
-    /* Policy may allow more by now than when the key was found: ask before refusing. */
+    /* More may be allowed by now than when the key was found: ask before refusing. */
     lh_token_object_drop(token, op->key);
-    return check_key_once(token, op);
+    return check_key_once(token, slot, op);
 }
 
-CK_RV lh_token_op_init(lh_token *token, lh_token_session *session, unsigned use,
+CK_RV lh_token_op_prepare(lh_token *token, const lh_token_session *session, lh_token_op *op, unsigned use,
     const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
-    lh_token_op *op = lh_token_session_op(session, use);
-    if (op->active)
-        return CKR_OPERATION_ACTIVE;
-    if (!mechanism)
-        return CKR_ARGUMENTS_BAD;
-    const lh_mechanism *row = lh_mechanism_by_type(mechanism->mechanism);
-    if (!row || !(row->uses & use))
-        return CKR_MECHANISM_INVALID;
+    const lh_mechanism *row = NULL;
+    CK_RV rv = lh_token_mechanism(token, session->slot, mechanism, use, &row);
+    if (rv != CKR_OK)
+        return rv;
     op->use = use;
     op->row = row;
     op->key = use == LH_USE_DIGEST ? 0 : key;
     op->params.max = LH_WIRE_PARAMS_MAX;
     op->gathered.max = LH_WIRE_DATA_MAX;
+    op->signature.max = LH_WIRE_SIGNATURE_MAX;
     op->result.max = SIZE_MAX / 2;
-    CK_RV rv = check_key(token, op);
+    return check_key(token, session->slot, op);
+}
+
+CK_RV lh_token_op_init(lh_token *token, const lh_token_session *session, lh_token_op *op, unsigned use,
+    const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    if (!mechanism) {
+        /* 3.0 section 5.8.1 and its like: this ends what is active. */
+        CK_RV ended = op->active ? CKR_OK : CKR_ARGUMENTS_BAD;
+        lh_token_op_end(token, op);
+        return ended;
+    }
+    if (op->active)
+        return CKR_OPERATION_ACTIVE;
+    CK_RV rv = lh_token_op_prepare(token, session, op, use, mechanism, key);
     if (rv == CKR_OK)
-        rv = lh_token_params(row, mechanism, &op->params);
+        rv = lh_token_params(op->row, mechanism, &op->params);
     op->active = rv == CKR_OK;
     if (rv != CKR_OK)
         lh_token_op_end(token, op);
@@ -163,12 +194,16 @@ CK_RV lh_token_op_init(lh_token *token, lh_token_session *session, unsigned use,
 
 static enum lh_call one_shot_call(unsigned use)
 {
-    size_t count;
-    const lh_call_row *rows = lh_call_table(&count);
-    for (size_t i = 0; i < count; i++)
-        if (rows[i].use == use)
-            return rows[i].call;
-    return LH_CALL_HELLO; /* never: every use has its row */
+    static const struct {
+        unsigned use;
+        enum lh_call call;
+    } calls[] = {{LH_USE_SIGN, LH_CALL_SIGN}, {LH_USE_VERIFY, LH_CALL_VERIFY},
+        {LH_USE_ENCRYPT, LH_CALL_ENCRYPT}, {LH_USE_DECRYPT, LH_CALL_DECRYPT},
+        {LH_USE_SIGN_RECOVER, LH_CALL_SIGN_RECOVER}, {LH_USE_VERIFY_RECOVER, LH_CALL_VERIFY_RECOVER}};
+    for (size_t i = 0; i < LH_ARRAY_LEN(calls); i++)
+        if (calls[i].use == use)
+            return calls[i].call;
+    return LH_CALL_DIGEST;
 }
 
 static lh_err call_once(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature)
@@ -192,10 +227,13 @@ static lh_err stream_begin(lh_token *token, lh_token_op *op)
     return LH_SUCCESS;
 }
 
-static lh_err stream_feed(lh_token *token, lh_token_op *op, lh_bytes data)
+lh_err lh_token_op_feed(lh_token *token, lh_token_op *op, lh_bytes data)
 {
+    bool begun = op->stream != 0;
     LH_TRY(stream_begin(token, op));
-    while (data.len > 0) {
+    /* An empty first part, too: an IV that the daemon makes comes with it. */
+    while (data.len > 0 || !begun) {
+        begun = true;
         size_t n = data.len < LH_WIRE_DATA_MAX ? data.len : LH_WIRE_DATA_MAX;
         lh_op_update_request request = {op->stream, LH_BYTES(data.data, n)};
         lh_output_reply reply;
@@ -207,7 +245,7 @@ static lh_err stream_feed(lh_token *token, lh_token_op *op, lh_bytes data)
     return LH_SUCCESS;
 }
 
-static lh_err stream_finish(lh_token *token, lh_token_op *op, lh_bytes signature)
+lh_err lh_token_op_finish(lh_token *token, lh_token_op *op, lh_bytes signature)
 {
     lh_op_finish_request request = {.operation = op->stream, .signature = signature};
     op->stream = 0; /* ended, whatever the answer */
@@ -217,12 +255,19 @@ static lh_err stream_finish(lh_token *token, lh_token_op *op, lh_bytes signature
     return lh_buf_status(&op->result);
 }
 
-static lh_err perform(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature)
+/* A long signature leaves less room for data beside it. */
+static bool fits_one_message(lh_bytes data, lh_bytes signature)
 {
-    if (data.len <= LH_WIRE_DATA_MAX)
+    size_t extra = signature.len > LH_WIRE_SIGNATURE_SHORT ? signature.len - LH_WIRE_SIGNATURE_SHORT : 0;
+    return data.len <= LH_WIRE_DATA_MAX && data.len + extra <= LH_WIRE_DATA_MAX;
+}
+
+lh_err lh_token_op_perform(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature)
+{
+    if (fits_one_message(data, signature) || !can_stream(op))
         return call_once(token, op, data, signature);
-    LH_TRY(stream_feed(token, op, data));
-    return stream_finish(token, op, signature);
+    LH_TRY(lh_token_op_feed(token, op, data));
+    return lh_token_op_finish(token, op, signature);
 }
 
 /* --- answering the application ---------------------------------------------------------------------------
@@ -230,7 +275,7 @@ static lh_err perform(lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes 
 
 static CK_RV fail(lh_token *token, lh_token_op *op, CK_RV rv)
 {
-    if (rv == CKR_KEY_HANDLE_INVALID)
+    if (rv == CKR_KEY_HANDLE_INVALID || lh_token_is_standalone(op->key))
         lh_token_object_drop(token, op->key);
     lh_token_op_end(token, op);
     return rv;
@@ -256,11 +301,16 @@ static CK_RV deliver(lh_token *token, lh_token_op *op, enum lh_token_held functi
     return CKR_OK;
 }
 
-/* How long the whole output for len bytes of input is; *ret_exact where that is certain. */
-static CK_ULONG output_len(const lh_token_op *op, size_t len, bool *ret_exact)
+CK_ULONG lh_token_op_output_len(const lh_token_op *op, size_t len, bool *ret_exact)
 {
-    const uint32_t symmetric = LH_TYPE_AES | LH_TYPE_GENERIC | LH_TYPE_HMAC;
-    *ret_exact = !is_cipher(op) && ((op->row->keys & ~symmetric) == 0 || op->key_bits > 0);
+    enum lh_family family = op->row->family;
+    if (op->row->param == LH_PARAM_LENGTH && op->use == LH_USE_SIGN) {
+        *ret_exact = true;
+        return last_number(op);
+    }
+    *ret_exact = !is_cipher(op) && op->use != LH_USE_VERIFY_RECOVER &&
+                 (op->use == LH_USE_DIGEST || family == LH_FAMILY_HMAC || family == LH_FAMILY_CMAC ||
+                     family == LH_FAMILY_GMAC || op->key_bits != 0);
     if (op->use == LH_USE_ENCRYPT && op->row->padding && len < SIZE_MAX - BLOCK)
         return len / BLOCK * BLOCK + BLOCK;
     return lh_mechanism_output_len(op->row, op->use, op->key_bits, len);
@@ -272,7 +322,7 @@ static bool answer_length(const lh_token_op *op, size_t input, lh_token_output o
     if (!out.len)
         return false;
     bool exact;
-    CK_ULONG need = output_len(op, input, &exact);
+    CK_ULONG need = lh_token_op_output_len(op, input, &exact);
     if (out.data && (!exact || *out.len >= need))
         return false;
     *ret = out.data ? CKR_BUFFER_TOO_SMALL : CKR_OK;
@@ -280,14 +330,13 @@ static bool answer_length(const lh_token_op *op, size_t input, lh_token_output o
     return true;
 }
 
-CK_RV lh_token_op_once(lh_token *token, lh_token_session *session, unsigned use, lh_bytes data,
-    lh_bytes signature, lh_token_output out)
+CK_RV lh_token_op_once(
+    lh_token *token, lh_token_op *op, lh_bytes data, lh_bytes signature, lh_token_output out)
 {
-    lh_token_op *op = lh_token_session_op(session, use);
     if (!op->active)
         return CKR_OPERATION_NOT_INITIALIZED;
     if ((data.len > 0 && !data.data) ||
-        (use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len))
+        (op->use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len))
         return fail(token, op, CKR_ARGUMENTS_BAD);
     if (op->parts)
         return fail(token, op, CKR_OPERATION_ACTIVE);
@@ -300,7 +349,7 @@ CK_RV lh_token_op_once(lh_token *token, lh_token_session *session, unsigned use,
         return fail(token, op, CKR_SIGNATURE_LEN_RANGE);
     if (answer_length(op, data.len, out, &rv))
         return rv;
-    lh_err err = perform(token, op, data, signature);
+    lh_err err = lh_token_op_perform(token, op, data, signature);
     if (!lh_ok(err))
         return fail(token, op, lh_token_rv(err, context_of(op)));
     return deliver(token, op, LH_HELD_ONCE, out);
@@ -313,17 +362,15 @@ static CK_RV gather(lh_token *token, lh_token_op *op, lh_bytes data)
         lh_buf_append(&op->gathered, data.data, data.len);
         return op->gathered.status == LH_OK ? CKR_OK : fail(token, op, CKR_HOST_MEMORY);
     }
-    lh_err err = stream_feed(token, op, lh_buf_bytes(&op->gathered));
+    lh_err err = lh_token_op_feed(token, op, lh_buf_bytes(&op->gathered));
     lh_buf_clear(&op->gathered);
     if (lh_ok(err))
-        err = stream_feed(token, op, data);
+        err = lh_token_op_feed(token, op, data);
     return lh_ok(err) ? CKR_OK : fail(token, op, lh_token_rv(err, context_of(op)));
 }
 
-CK_RV lh_token_op_update(
-    lh_token *token, lh_token_session *session, unsigned use, lh_bytes data, lh_token_output out)
+CK_RV lh_token_op_update(lh_token *token, lh_token_op *op, lh_bytes data, lh_token_output out)
 {
-    lh_token_op *op = lh_token_session_op(session, use);
     if (!op->active)
         return CKR_OPERATION_NOT_INITIALIZED;
     if ((data.len > 0 && !data.data) || (is_cipher(op) && !out.len))
@@ -340,24 +387,22 @@ CK_RV lh_token_op_update(
     if (data.len > input_max(op) - op->fed)
         return fail(token, op, too_long(op));
     op->fed += data.len;
-    if (is_held_back(op)) {
+    if (lh_token_op_is_held_back(op)) {
         if (out.len)
             *out.len = 0;
         return gather(token, op, data);
     }
-    lh_err err = stream_feed(token, op, data);
+    lh_err err = lh_token_op_feed(token, op, data);
     if (!lh_ok(err))
         return fail(token, op, lh_token_rv(err, context_of(op)));
     return deliver(token, op, LH_HELD_UPDATE, out);
 }
 
-CK_RV lh_token_op_final(
-    lh_token *token, lh_token_session *session, unsigned use, lh_bytes signature, lh_token_output out)
+CK_RV lh_token_op_final(lh_token *token, lh_token_op *op, lh_bytes signature, lh_token_output out)
 {
-    lh_token_op *op = lh_token_session_op(session, use);
     if (!op->active)
         return CKR_OPERATION_NOT_INITIALIZED;
-    if (use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len)
+    if (op->use == LH_USE_VERIFY ? !signature.data && signature.len > 0 : !out.len)
         return fail(token, op, CKR_ARGUMENTS_BAD);
     if (op->held == LH_HELD_FINAL)
         return deliver(token, op, LH_HELD_FINAL, out);
@@ -366,15 +411,32 @@ CK_RV lh_token_op_final(
     if (signature.len > LH_WIRE_SIGNATURE_MAX)
         return fail(token, op, CKR_SIGNATURE_LEN_RANGE);
     CK_RV rv;
-    if (is_held_back(op) && answer_length(op, op->gathered.len, out, &rv))
+    if (lh_token_op_is_held_back(op) && answer_length(op, op->gathered.len, out, &rv))
         return rv;
-    if (!is_held_back(op) && !out.data) {
+    if (!lh_token_op_is_held_back(op) && !out.data) {
         *out.len = BLOCK;
         return CKR_OK;
     }
-    lh_err err = op->stream != 0 ? stream_finish(token, op, signature)
-                                 : call_once(token, op, lh_buf_bytes(&op->gathered), signature);
+    lh_err err = op->stream != 0 ? lh_token_op_finish(token, op, signature)
+                                 : lh_token_op_perform(token, op, lh_buf_bytes(&op->gathered), signature);
     if (!lh_ok(err))
         return fail(token, op, lh_token_rv(err, context_of(op)));
     return deliver(token, op, LH_HELD_FINAL, out);
+}
+
+CK_RV lh_token_op_digest_key(lh_token *token, lh_token_op *op, CK_OBJECT_HANDLE key)
+{
+    if (!op->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (op->held != LH_HELD_NONE)
+        return fail(token, op, CKR_OPERATION_ACTIVE);
+    op->parts = op->fed_key = true;
+    lh_err err = stream_begin(token, op);
+    if (lh_ok(err) && op->gathered.len > 0)
+        err = lh_token_op_feed(token, op, lh_buf_bytes(&op->gathered));
+    lh_buf_clear(&op->gathered);
+    lh_op_digest_key_request request = {op->stream, key};
+    if (lh_ok(err))
+        err = lh_token_call(token, LH_CALL_OP_DIGEST_KEY, &request, NULL, op->generation);
+    return lh_ok(err) ? CKR_OK : fail(token, op, lh_token_rv(err, LH_CONTEXT_KEY));
 }

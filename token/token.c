@@ -1,8 +1,9 @@
 /* Invariants:
  * 1. The state is touched only with the lock held, by the process that the state belongs to.
  * 2. A connection belongs to the process that opened it: a child closes what it inherited before anything
- * else and opens its own when it needs one. Sessions, login and operations are copied by fork, as
- *    CKF_INTERFACE_FORK_SAFE promises (PKCS#11 3.0 section 3.5, CK_INTERFACE).
+ *    else and opens its own when it needs one. Sessions and operations are copied by fork, as
+ *    CKF_INTERFACE_FORK_SAFE promises (PKCS#11 3.0 section 3.5, CK_INTERFACE). Logins to standalone
+ *    partitions are not: a child is another process, and shows a PIN itself.
  * 3. `changing` is set while the state may be half changed, and clear while its lock's owner waits for the
  *    daemon; a child that was forked by another thread during that wait can use what it inherited. One that
  * was forked within a change starts uninitialized.
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define OWNER_BUSY (-1)
+#define SLOW_CALL_MS 600000 /* for making a key: RSA of 8192 bits on a busy machine */
 
 static struct {
     _Atomic pid_t owner; /* the process that the state belongs to; 0 before first use */
@@ -39,7 +41,9 @@ static void adopt(void)
         lh_client_close(token->client);
     token->client = NULL;
     token->inherited = token->initialized;
-    if (!usable)
+    if (usable)
+        lh_token_forget_logins(token);
+    else
         memset(token, 0, sizeof(*token));
     atomic_store(&module.changing, false);
 }
@@ -104,12 +108,13 @@ CK_RV lh_token_enter_session(CK_SESSION_HANDLE handle, lh_token **ret, lh_token_
 
 static void clear(lh_token *token)
 {
+    lh_token_sessions_close(token, 0, true, false);
     lh_client_close(token->client);
     token->client = NULL;
-    lh_token_sessions_clear(token);
-    lh_token_objects_clear(token);
-    token->logged_in = false;
+    lh_token_slots_clear(token);
+    lh_token_objects_clear(token, true);
     token->inherited = false;
+    token->watched = false;
 }
 
 CK_RV C_Initialize(void *init_args)
@@ -120,13 +125,16 @@ CK_RV C_Initialize(void *init_args)
         bool any = args->CreateMutex || args->DestroyMutex || args->LockMutex || args->UnlockMutex;
         if (args->pReserved || any != all)
             return CKR_ARGUMENTS_BAD;
-        /* Whatever the flags and functions: the module locks with its own mutex and starts no thread. */
+        /* Whatever the flags and functions: the module locks with its own mutex and starts no thread, and
+         * calls nothing of the application's while it holds it, so that functions given without
+         * CKF_OS_LOCKING_OK (section 5.4, third case) have nothing to add: it locks always. */
     }
     lh_token *token = lock();
     if (token->initialized && !token->inherited)
         return lh_token_leave(token, CKR_CRYPTOKI_ALREADY_INITIALIZED);
     clear(token);
     token->initialized = true;
+    token->lives++;
     return lh_token_leave(token, CKR_OK);
 }
 
@@ -157,27 +165,44 @@ static lh_err connect_lazily(lh_token *token)
         return err;
     token->client = client;
     token->generation++;
-    return LH_SUCCESS;
+    return lh_token_resume(token);
+}
+
+unsigned lh_token_version(lh_token *token)
+{
+    return lh_ok(connect_lazily(token)) ? lh_client_version(token->client) : 0;
+}
+
+static lh_err call_once(lh_token *token, const lh_call_row *row, const void *request, void *ret_reply)
+{
+    if (lh_client_version(token->client) < row->min_version)
+        return LH_REFUSE(LH_E_UNSUPPORTED, "call-version", "the daemon is older than standalone partitions");
+    bool slow = row->call == LH_CALL_GENERATE || row->call == LH_CALL_DERIVE;
+    lh_client_set_timeout(token->client, slow ? SLOW_CALL_MS : LH_CLIENT_CALL_MS);
+    atomic_store(&module.changing, false);
+    lh_err err = lh_client_call(token->client, row->call, request, ret_reply);
+    atomic_store(&module.changing, true);
+    return err;
 }
 
 lh_err lh_token_call(
     lh_token *token, enum lh_call call, const void *request, void *ret_reply, uint64_t generation)
 {
+    const lh_call_row *row = lh_call_find(call);
     for (unsigned attempt = 0;; attempt++) {
         if (generation != 0 && (!token->client || token->generation != generation))
             return LH_REFUSE(
                 LH_E_GONE, "connection-closed", "the connection that had this operation has ended");
         LH_TRY(connect_lazily(token));
-        atomic_store(&module.changing, false);
-        lh_err err = lh_client_call(token->client, call, request, ret_reply);
-        atomic_store(&module.changing, true);
+        lh_err err = call_once(token, row, request, ret_reply);
         if (!lh_client_broken(token->client))
             return err;
         bool again = err.code == LH_E_GONE && generation == 0 && attempt == 0 &&
-                     (lh_client_undelivered(token->client) || lh_call_find(call)->repeatable);
+                     (lh_client_undelivered(token->client) || row->repeatable);
         /* Closing raises nothing: lh_err_last() still tells of err. */
         lh_client_close(token->client);
         token->client = NULL;
+        lh_token_objects_clear(token, false);
         if (!again)
             return err;
     }

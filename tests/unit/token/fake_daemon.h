@@ -26,7 +26,7 @@
 #define TEXT(s) ((unsigned char[]){s})
 #define FAKE_CLIENTS 64
 #define FAKE_STREAMS 16
-#define FAKE_CALLS 32
+#define FAKE_CALLS 64
 
 /* Handles of its objects. */
 enum { FAKE_EC = 11, FAKE_EC_PUBLIC, FAKE_AES, FAKE_HMAC, FAKE_LEASE, FAKE_LEASE_PUBLIC, FAKE_ED };
@@ -48,16 +48,29 @@ typedef struct {
     atomic_int lease_ended; /* FAKE_LEASE and its public half are gone */
     atomic_int deny_digest; /* FAKE_EC does not permit ECDSA */
     atomic_int extra;       /* more objects, to need several pages */
+    atomic_int version;     /* of the protocol; 0 is 1 */
+    /* Standalone partitions: fake_partition.h. */
+    atomic_int more_slots;    /* partitions 3 and on */
+    atomic_int quorum;        /* C_InitPIN waits for one */
+    atomic_int pending_state; /* what becomes of it */
+    atomic_int no_resume;     /* tickets are refused */
+    atomic_int further;       /* handles in the reply to derive, less one */
+    uint8_t params[4096];     /* of the last operation or making */
+    atomic_uint params_len;
+    uint8_t aad[1024]; /* of the last wrapping */
+    atomic_uint aad_len;
 } fake_control;
 
 typedef struct {
     int fd;
+    int user[8]; /* CKU_ + 1 by slot: who is logged in */
     uint64_t next_operation;
     struct {
         uint64_t id;
         unsigned use;
         uint64_t mechanism;
         uint64_t sum;
+        bool iv_due; /* the daemon makes it: it comes first */
     } streams[FAKE_STREAMS];
 } fake_client;
 
@@ -91,6 +104,8 @@ static void fake_pair(lh_buf *b, uint64_t handle, CK_ULONG class, CK_ULONG type,
         lh_wire_put_attribute(b, CKA_LEASEHOLD_EXPIRY, LH_ATTRIBUTE_ASK, LH_BYTES_NONE);
     }
 }
+
+#include "fake_partition.h"
 
 /* Append the object's attributes; false where there is no such object. */
 static bool fake_attributes(const fake_control *c, uint64_t handle, lh_buf *b)
@@ -192,7 +207,7 @@ static lh_err fake_end(unsigned use, const lh_mechanism *row, uint64_t sum, lh_b
             return LH_REFUSE(LH_E_INVALID, "signature-length", "length");
         return signature.data[0] == (uint8_t)sum ? LH_SUCCESS : LH_FAIL(LH_E_SIGNATURE, "wrong");
     }
-    if (use == LH_USE_DECRYPT)
+    if (use == LH_USE_DECRYPT || use == LH_USE_VERIFY_RECOVER)
         return LH_SUCCESS;
     for (size_t i = 0; i < lh_mechanism_output_len(row, use, 256, 0); i++)
         lh_put_u8(out, (uint8_t)(sum + i));
@@ -204,6 +219,9 @@ static lh_err fake_operate(fake_control *c, unsigned use, const lh_operate_reque
     const lh_mechanism *row = lh_mechanism_by_type(q->mechanism);
     if (c->error)
         return lh_err_raise((enum lh_code)c->error, 0, __FILE__, __LINE__, c->reason, "as told");
+    fake_note(c, q->params);
+    if (row->family == LH_FAMILY_AEAD && (q->handle & FAKE_STANDALONE))
+        return fake_aead(use, row, q, out);
     if (c->lease_ended && q->handle == FAKE_LEASE)
         return LH_REFUSE(LH_E_GONE, "lease-ended", "the lease has ended");
     if (use == LH_USE_ENCRYPT || use == LH_USE_DECRYPT)
@@ -222,6 +240,7 @@ static lh_err fake_stream(
             client->streams[i].use = q->op_begin.use;
             client->streams[i].mechanism = q->op_begin.mechanism;
             client->streams[i].sum = 0;
+            client->streams[i].iv_due = fake_makes_iv(q->op_begin.mechanism, q->op_begin.params);
             return LH_SUCCESS;
         }
         return LH_FAIL(LH_E_LIMIT, "too many");
@@ -231,6 +250,15 @@ static lh_err fake_stream(
         if (client->streams[i].id != id)
             continue;
         unsigned use = client->streams[i].use;
+        if (call == LH_CALL_OP_DIGEST_KEY) {
+            client->streams[i].sum = client->streams[i].sum * 31 + (q->op_digest_key.handle & 0xff);
+            return LH_SUCCESS;
+        }
+        if (call == LH_CALL_OP_UPDATE && client->streams[i].iv_due) {
+            client->streams[i].iv_due = false;
+            for (size_t j = 0; j < 12; j++)
+                lh_put_u8(out, (uint8_t)(0xa0 + j));
+        }
         if (call == LH_CALL_OP_UPDATE) {
             client->streams[i].sum = fake_sum(client->streams[i].sum, q->op_update.data);
             if (use == LH_USE_ENCRYPT || use == LH_USE_DECRYPT)
@@ -267,7 +295,16 @@ static lh_err fake_handle(
         memcpy(reply, &found, sizeof(found));
         return LH_SUCCESS;
     }
-    if (call == LH_CALL_ATTRIBUTES)
+    if (call == LH_CALL_SIGN_RECOVER)
+        LH_TRY(fake_operate(c, LH_USE_SIGN_RECOVER, &q->operate, out));
+    else if (call == LH_CALL_VERIFY_RECOVER)
+        lh_buf_append(out, q->operate.data.data, q->operate.data.len / 2);
+    else if (call == LH_CALL_OP_DIGEST_KEY)
+        return fake_stream(client, call, q, out, &operation);
+    else if (call >= LH_CALL_SLOTS ||
+             (call == LH_CALL_ATTRIBUTES && (q->attributes.handle & FAKE_STANDALONE)))
+        return fake_partition(c, client, call, q, out, reply);
+    else if (call == LH_CALL_ATTRIBUTES)
         LH_TRY(fake_get(c, &q->attributes, out));
     else if (lh_call_find(call)->use)
         LH_TRY(fake_operate(c, lh_call_find(call)->use, &q->operate, out));
@@ -311,6 +348,10 @@ static bool fake_serve(fake_control *c, fake_client *client)
     union {
         lh_token_info_reply info;
         lh_find_reply find;
+        lh_slot_info_reply slot_info;
+        lh_search_reply search;
+        lh_encapsulate_reply encapsulate;
+        lh_generate_reply generate;
         uint64_t number;
     } reply;
     if (!lh_ok(lh_message_recv(client->fd, 0, &in, NULL)) ||
@@ -327,7 +368,7 @@ static bool fake_serve(fake_control *c, fake_client *client)
         return true;
     if (c->challenge)
         fake_challenge(c, client->fd, h.id, &message);
-    lh_err err = lh_call_decode(&h, body, LH_KIND_TOKEN, 1, &request);
+    lh_err err = lh_call_decode(&h, body, LH_KIND_TOKEN, c->version ? (uint16_t)c->version : 1, &request);
     if (lh_ok(err))
         err = fake_handle(c, client, h.call, &request, &out, &reply);
     if (lh_ok(err))
@@ -353,7 +394,7 @@ static int fake_hello(fake_control *c, int listener)
         lh_ok(lh_shape_decode(lh_call_find(LH_CALL_HELLO)->request, body, &hello)) &&
         socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0) {
         lh_hello_reply reply = {.message_limit = LH_LIMIT_MESSAGE};
-        lh_err err = lh_hello_choose(&hello, 1, 1, &reply.version);
+        lh_err err = lh_hello_choose(&hello, 1, c->version ? (uint16_t)c->version : 1, &reply.version);
         if (lh_ok(err))
             LH_IGNORE(lh_call_reply(LH_CALL_HELLO, h.id, &reply, &message));
         else
@@ -376,6 +417,7 @@ static void fake_run(fake_control *c, int listener)
         for (size_t i = 1; i <= FAKE_CLIENTS; i++)
             if (p[i].fd >= 0 && p[i].revents && !fake_serve(c, &clients[i - 1])) {
                 close(p[i].fd);
+                fake_forget(&clients[i - 1], 0);
                 p[i].fd = -1;
             }
         for (size_t i = 1; p[0].revents && i <= FAKE_CLIENTS; i++)

@@ -82,10 +82,10 @@ static void initialize_does_no_io(void **state)
     assert_int_equal(C_GetInfo(&info), CKR_OK);
     assert_int_equal(info.cryptokiVersion.major, 2);
     assert_int_equal(info.cryptokiVersion.minor, 40);
-    assert_int_equal(C_GetSlotList(0, NULL, &n), CKR_OK);
-    assert_int_equal(n, 1);
     assert_int_equal(daemon_.control->hellos, 0);
     assert_int_equal(count_sockets(), before);
+    assert_int_equal(C_GetSlotList(0, NULL, &n), CKR_OK);
+    assert_int_equal(n, 1);
     assert_int_equal(C_Finalize(&n), CKR_ARGUMENTS_BAD);
     assert_int_equal(C_Finalize(NULL), CKR_OK);
 
@@ -110,20 +110,39 @@ static void interfaces(void **state)
     const void *end = list + 1;
     for (; (const void *)functions < end; functions++)
         assert_non_null(*functions);
-    CK_INTERFACE one[1];
+    CK_INTERFACE all[4];
     CK_INTERFACE *i;
     CK_ULONG n = 0;
     assert_int_equal(C_GetInterfaceList(NULL, &n), CKR_OK);
-    assert_int_equal(n, 1);
-    n = 0;
-    assert_int_equal(C_GetInterfaceList(one, &n), CKR_BUFFER_TOO_SMALL);
-    assert_int_equal(C_GetInterfaceList(one, &n), CKR_OK);
-    assert_int_equal(C_GetInterfaceList(one, NULL), CKR_ARGUMENTS_BAD);
-    assert_int_equal(C_GetInterface(NULL, NULL, &i, 0), CKR_OK);
-    assert_ptr_equal(i->pFunctionList, list);
+    assert_int_equal(n, 4);
+    n = 3;
+    assert_int_equal(C_GetInterfaceList(all, &n), CKR_BUFFER_TOO_SMALL);
+    assert_int_equal(C_GetInterfaceList(all, &n), CKR_OK);
+    assert_int_equal(C_GetInterfaceList(all, NULL), CKR_ARGUMENTS_BAD);
     assert_int_equal(
         C_GetInterface(TEXT("PKCS 11"), &(CK_VERSION){2, 40}, &i, CKF_INTERFACE_FORK_SAFE), CKR_OK);
-    assert_int_equal(C_GetInterface(TEXT("PKCS 11"), &(CK_VERSION){3, 0}, &i, 0), CKR_FUNCTION_FAILED);
+    assert_ptr_equal(i->pFunctionList, list);
+    static const struct {
+        CK_VERSION version;
+        size_t size;
+    } newer[] = {{{3, 2}, sizeof(CK_FUNCTION_LIST_3_2)}, {{3, 1}, sizeof(CK_FUNCTION_LIST_3_0)},
+        {{3, 0}, sizeof(CK_FUNCTION_LIST_3_0)}};
+    assert_int_equal(C_Initialize(NULL), CKR_OK);
+    for (size_t v = 0; v < 3; v++) {
+        CK_VERSION version = newer[v].version;
+        CK_INFO info;
+        assert_int_equal(C_GetInterface(TEXT("PKCS 11"), &version, &i, CKF_INTERFACE_FORK_SAFE), CKR_OK);
+        CK_FUNCTION_LIST_3_0 *functions_3 = i->pFunctionList;
+        assert_memory_equal(&functions_3->version, &version, sizeof(version));
+        for (functions = (void *const *)(const void *)&functions_3->C_Initialize;
+             (const char *)functions < (const char *)i->pFunctionList + newer[v].size; functions++)
+            assert_non_null(*functions);
+        assert_int_equal(functions_3->C_GetInfo(&info), CKR_OK);
+        assert_memory_equal(&info.cryptokiVersion, &version, sizeof(version));
+    }
+    assert_int_equal(C_GetInterface(NULL, NULL, &i, 0), CKR_OK);
+    assert_int_equal(((CK_VERSION *)i->pFunctionList)->minor, 2);
+    assert_int_equal(C_GetInterface(TEXT("PKCS 11"), &(CK_VERSION){4, 0}, &i, 0), CKR_FUNCTION_FAILED);
     assert_int_equal(C_GetInterface(TEXT("Vendor"), NULL, &i, 0), CKR_FUNCTION_FAILED);
     assert_int_equal(C_GetInterface(NULL, NULL, &i, 2), CKR_FUNCTION_FAILED);
     assert_int_equal(C_GetInterface(NULL, NULL, NULL, 0), CKR_ARGUMENTS_BAD);
@@ -256,15 +275,18 @@ static void what_a_lease_does_not_give(void **state)
     assert_int_equal(C_WrapKey(s, &m, 1, 2, NULL, &n), CKR_FUNCTION_NOT_SUPPORTED);
     assert_int_equal(C_UnwrapKey(s, &m, 1, NULL, 0, NULL, 0, &h), CKR_FUNCTION_NOT_SUPPORTED);
     assert_int_equal(C_DeriveKey(s, &m, 1, NULL, 0, &h), CKR_FUNCTION_NOT_SUPPORTED);
-    assert_int_equal(C_SignRecoverInit(s, &m, 1), CKR_FUNCTION_NOT_SUPPORTED);
-    assert_int_equal(C_VerifyRecover(s, NULL, 0, NULL, &n), CKR_FUNCTION_NOT_SUPPORTED);
-    assert_int_equal(C_DigestEncryptUpdate(s, NULL, 0, NULL, &n), CKR_FUNCTION_NOT_SUPPORTED);
-    assert_int_equal(C_GetOperationState(s, NULL, &n), CKR_STATE_UNSAVEABLE);
+    assert_int_equal(C_SignRecoverInit(s, &m, 1), CKR_MECHANISM_INVALID);
+    assert_int_equal(C_VerifyRecover(s, NULL, 0, NULL, &n), CKR_OPERATION_NOT_INITIALIZED);
+    assert_int_equal(C_EncapsulateKey(s, &m, 1, NULL, 0, NULL, &n, &h), CKR_FUNCTION_NOT_SUPPORTED);
+    assert_int_equal(C_WrapKeyAuthenticated(s, &m, 1, 2, NULL, 0, NULL, &n), CKR_FUNCTION_NOT_SUPPORTED);
+    assert_int_equal(C_DigestEncryptUpdate(s, NULL, 0, NULL, &n), CKR_OPERATION_NOT_INITIALIZED);
+    assert_int_equal(C_GetOperationState(s, NULL, &n), CKR_OPERATION_NOT_INITIALIZED);
     assert_int_equal(C_SetOperationState(s, NULL, 0, 0, 0), CKR_SAVED_STATE_INVALID);
     assert_int_equal(C_GetFunctionStatus(s), CKR_FUNCTION_NOT_PARALLEL);
     assert_int_equal(C_CancelFunction(s), CKR_FUNCTION_NOT_PARALLEL);
     assert_int_equal(C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL), CKR_NO_EVENT);
-    assert_int_equal(C_WaitForSlotEvent(0, &slot, NULL), CKR_FUNCTION_NOT_SUPPORTED);
+    assert_int_equal(C_OpenSession(0, CKF_SERIAL_SESSION | CKF_ASYNC_SESSION, NULL, NULL, &ro),
+        CKR_SESSION_ASYNC_NOT_SUPPORTED);
     assert_int_equal(C_CreateObject(999, NULL, 0, &h), CKR_SESSION_HANDLE_INVALID);
 }
 
