@@ -272,12 +272,23 @@ static bool any_mixed(const lh_rules_derivation *from)
     return (history & LH_HISTORY_MIXED) != 0;
 }
 
-/* How long the key will be; 0: nobody has said. */
-static uint64_t length_of(const lh_rules_derivation *from, const lh_attributes *template, uint32_t key)
+/* Bytes that the mechanism gives uncut; of two keys joined only the keys tell. */
+static uint64_t natural_len(const lh_rules_derivation *from, const lh_mechanism *row)
+{
+    if (row->type != CKM_CONCATENATE_BASE_AND_KEY)
+        return from->natural_len;
+    uint64_t len = lh_attributes_ulong(from->base, CKA_VALUE_LEN, 0);
+    for (size_t i = 0; i < from->n_others; i++)
+        len += lh_attributes_ulong(from->others[i], CKA_VALUE_LEN, 0);
+    return len;
+}
+
+/* How long the key will be, natural bytes uncut; 0: nobody has said. */
+static uint64_t length_of(uint64_t natural, const lh_attributes *template, uint32_t key)
 {
     if (lh_attributes_has(template, CKA_VALUE_LEN))
         return lh_attributes_ulong(template, CKA_VALUE_LEN, 0);
-    return key == LH_TYPE_DES3 ? 24 : key == LH_TYPE_CHACHA20 ? 32 : from->natural_len;
+    return key == LH_TYPE_DES3 ? 24 : key == LH_TYPE_CHACHA20 ? 32 : natural;
 }
 
 /* A hidden key mixed with what others know: only to a key that stays hidden itself, is too long to be found
@@ -293,8 +304,9 @@ static lh_err check_mixing(
     if (any_mixed(from) || computable || (mixing == MIX_XOR && base == LH_TYPE_DES3))
         return LH_REFUSE(LH_E_DENIED, "key-function-not-permitted",
             "what %s makes of this key would tell of it, or could be computed outside", row->name);
-    const uint64_t len = length_of(from, template, key);
-    const bool cut = mixing == MIX_CONCATENATE && (from->natural_len == 0 || len != from->natural_len);
+    const uint64_t natural = natural_len(from, row);
+    const uint64_t len = length_of(natural, template, key);
+    const bool cut = mixing == MIX_CONCATENATE && (natural == 0 || len != natural);
     if (len < SAFE_LEN || cut)
         return LH_REFUSE(LH_E_DENIED, "key-size-range",
             "%s makes of a key that cannot be read only keys of %u bytes and more, and cuts nothing off",

@@ -308,10 +308,14 @@ static void test_derivation_hidden_other(void **state)
     AUTO known = aes(TEMPLATE(B(CKA_DERIVE, true), B(CKA_EXTRACTABLE, true)), 16);
     AUTO secret = target();
     const lh_attributes *const others[] = {secret};
-    const lh_rules_derivation from = {.base = known, .others = others, .n_others = 1, .natural_len = 48};
+    const lh_rules_derivation from = {.base = known, .others = others, .n_others = 1};
     AUTO readable = TEMPLATE(B(CKA_SENSITIVE, false), B(CKA_EXTRACTABLE, true));
     AUTO ret = NULL;
     refused(lh_rules_derive(&from, &BASE_AND_KEY, readable, LH_RULES_USER, &ret), "template-inconsistent");
+    AUTO whole = TEMPLATE(U(CKA_VALUE_LEN, 48));
+    AUTO joined = NULL;
+    ok(lh_rules_derive(&from, &BASE_AND_KEY, whole, LH_RULES_USER, &joined));
+    assert_true(lh_rules_visible(joined, LH_RULES_USER) && lh_attributes_bool(joined, CKA_SENSITIVE, false));
     AUTO cut = TEMPLATE(U(CKA_VALUE_LEN, 17));
     refused(lh_rules_derive(&from, &BASE_AND_KEY, cut, LH_RULES_USER, &ret), "key-size-range");
 }
