@@ -238,7 +238,7 @@ static void bad_roles(void **state)
             "offered in this version\n"},
         {FULL_ROLE("lease", "rsa-1024", "[ecdsa]", "1m", ""),
             "p:5:32: error: roles[0].derive.key: expected a kind of key: ec-p256, ed25519, aes-256, "
-            "hmac-sha256, found \"rsa-1024\"\n"},
+            "hmac-sha256, ec-p384, ec-p521, found \"rsa-1024\"\n"},
         {FULL_ROLE("lease", "ec-p256", "[]", "1m", ""),
             "p:6:12: error: roles[0].allow: expected at least 1 entry, found 0\n"},
         {FULL_ROLE("lease", "ec-p256", "[ecdsa, eddsa]", "1m", ""),
