@@ -375,7 +375,6 @@ static void misuse(void **state)
     refuse("aes-cbc-encrypt-data", LH_BYTES(zeros, 20), aes, 0, "mechanism-param");
     refuse("aes-cbc-encrypt-data", LH_BYTES(zeros, 36), aes, 0, "mechanism-param");
     LH_AUTO(lh_key_freep) lh_key *public_half = NULL;
-    LH_AUTO(lh_key_freep) lh_key *pair = pair_of(CKK_EC, "06082a8648ce3d030107", agree_vectors[0].scalar);
     const lh_key_part parts[] = {
         {CKA_EC_PARAMS, from_hex("06082a8648ce3d030107")}, {CKA_EC_POINT, from_hex(agree_vectors[0].peer)}};
     assert_ok(lh_key_import(crypto, CKK_EC, CKO_PUBLIC_KEY, (lh_key_parts){parts, 2}, &public_half));
