@@ -30,8 +30,10 @@ lh_err lh_application_new(
 static void forget_login(lh_application *a, size_t i)
 {
     lh_login *login = &a->logins[i];
+    lh_partition_record record;
+    lh_partition_look(a->p, login->partition, &record);
     if (atomic_fetch_sub(&login->partition->logins, 1) == 1) /* the last one of that partition */
-        lh_key_cache_drop_slot(a->p->cache, login->partition->record.number);
+        lh_key_cache_drop_slot(a->p->cache, record.number);
     lh_partition_unref(login->partition);
     *login = a->logins[--a->n_logins];
 }

@@ -5,6 +5,7 @@
 #include "crypto/kdf.h"
 #include "crypto/kem.h"
 #include "crypto/keywrap.h"
+#include "leasehold/leasehold.h"
 #include "leasehold/pkcs11-3.h"
 
 #include <p11-kit/pkcs11.h>
@@ -29,9 +30,10 @@ static lh_err hold(lh_application *a, const lh_key_use *use, held_key *ret)
     return lh_application_acquire(a, use, &wait, &ret->grip);
 }
 
+/* Those that the use was judged by. */
 static const lh_attributes *attributes_of(const held_key *held)
 {
-    return lh_live_attributes(held->found.live);
+    return lh_live_attributes(held->grip.hold);
 }
 
 static lh_key_parts parts_of(const lh_attributes *object, lh_key_part parts[LH_RULES_PARTS_MAX])
@@ -249,7 +251,8 @@ static lh_err find_others(struct derivation *d)
         if (other->place.partition != d->place.partition ||
             lh_attributes_ulong(attributes, CKA_CLASS, UINT64_MAX) != CKO_SECRET_KEY)
             return LH_REFUSE(LH_E_NOT_FOUND, "key-handle-invalid", "there is no such secret key");
-        if (!lh_attributes_bool(attributes, CKA_DERIVE, false) || lh_rules_asks_login(attributes))
+        LH_TRY(lh_rules_may_use(attributes, d->row, LH_USE_DERIVE, lh_partitions_wall(d->a->p)));
+        if (lh_attributes_has(attributes, CKA_LEASEHOLD_USES) || lh_rules_asks_login(attributes))
             return LH_REFUSE(LH_E_DENIED, "key-function-not-permitted", "nothing is derived from that key");
         LH_TRY(lh_live_import(other->live, d->a->p->options.crypto));
         d->other_keys[i] = lh_live_key(other->live);
