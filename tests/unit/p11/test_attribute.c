@@ -22,6 +22,11 @@ static void rows_are_unique(void **state)
     assert_int_equal(lh_attribute_kind_of(CKA_CLASS), LH_VALUE_ULONG);
     assert_int_equal(lh_attribute_kind_of(CKA_ALLOWED_MECHANISMS), LH_VALUE_ULONG_LIST);
     assert_int_equal(lh_attribute_kind_of(0x12345), LH_VALUE_BYTES);
+    assert_int_equal(lh_attribute_kind_of(CKA_WRAP_TEMPLATE), LH_VALUE_TEMPLATE);
+    assert_int_equal(lh_attribute_kind_of(0x62b), LH_VALUE_TEMPLATE); /* CKA_DECAPSULATE_TEMPLATE */
+    assert_int_equal(lh_attribute_kind_of(0x634), LH_VALUE_BOOL);     /* CKA_DECAPSULATE */
+    assert_int_equal(lh_attribute_kind_of(0x61d), LH_VALUE_ULONG);    /* CKA_PARAMETER_SET */
+    assert_int_equal(lh_attribute_kind_of(0x637), LH_VALUE_BYTES);    /* CKA_SEED */
     /* CKF_ARRAY_ATTRIBUTE would make templates of them. */
     assert_int_equal(CKA_LEASEHOLD_LEASE_ID & CKF_ARRAY_ATTRIBUTE, 0);
 }
@@ -55,6 +60,10 @@ static void what_cannot_be_is_refused(void **state)
     assert_int_equal(lh_attribute_to_native(LH_VALUE_ULONG_LIST, wire, 15, NULL, 0), SIZE_MAX);
     assert_int_equal(lh_attribute_to_wire(LH_VALUE_ULONG, wire, 3, NULL, 0), SIZE_MAX);
     assert_int_equal(lh_attribute_to_wire(LH_VALUE_ULONG_LIST, wire, 9, NULL, 0), SIZE_MAX);
+    /* Templates are nested elsewhere. */
+    assert_int_equal(lh_attribute_to_wire(LH_VALUE_TEMPLATE, wire, 16, NULL, 0), SIZE_MAX);
+    assert_int_equal(lh_attribute_to_native(LH_VALUE_TEMPLATE, wire, 16, NULL, 0), SIZE_MAX);
+    assert_int_equal(lh_attribute_to_native(LH_VALUE_TEMPLATE, wire, 0, NULL, 0), 0);
 }
 
 int main(void)

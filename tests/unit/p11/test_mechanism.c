@@ -116,6 +116,7 @@ static void key_rows(void **state)
         unsigned long ck_type;
         bool pair;
     } cases[] = {{LH_KEY_EC_P256, "ec-p256", 3, true}, {LH_KEY_ED25519, "ed25519", 0x40, true},
+        {LH_KEY_EC_P384, "ec-p384", 3, true}, {LH_KEY_EC_P521, "ec-p521", 3, true},
         {LH_KEY_AES256, "aes-256", 0x1f, false}, {LH_KEY_HMAC_SHA256, "hmac-sha256", 0x10, false}};
     for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++) {
         const lh_key_row *row = lh_key_row_by_kind(cases[i].kind);
