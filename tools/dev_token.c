@@ -86,12 +86,31 @@ static CK_FUNCTION_LIST *load(const char *path)
     return module;
 }
 
+/* The next partition after `slot` that has not been initialised; 0: there is none. Numbers are given in
+ * order, but a spare blank one may have taken some in between; it has the highest. */
+static CK_SLOT_ID next_slot(CK_FUNCTION_LIST *module, CK_SLOT_ID slot)
+{
+    CK_SLOT_ID slots[LH_LIMIT_PARTITIONS + 2];
+    CK_ULONG count = LH_ARRAY_LEN(slots);
+    CK_SLOT_ID found = 0;
+    CK_TOKEN_INFO info;
+    if (module->C_GetSlotList(CK_FALSE, slots, &count) != CKR_OK)
+        return 0;
+    for (CK_ULONG i = 0; i < count; i++)
+        if (slots[i] > slot && (found == 0 || slots[i] < found) &&
+            module->C_GetTokenInfo(slots[i], &info) == CKR_OK && (info.flags & CKF_TOKEN_INITIALIZED) == 0)
+            found = slots[i];
+    return found;
+}
+
 static bool initialize_all(CK_FUNCTION_LIST *module, char *at, char *end)
 {
     char *label = NULL;
-    for (CK_SLOT_ID slot = 1; (label = next(&at, end)) != NULL; slot++) {
+    CK_SLOT_ID slot = 0;
+    while ((label = next(&at, end)) != NULL) {
         char *so_pin = next(&at, end);
         char *pin = next(&at, end);
+        slot = next_slot(module, slot);
         if (!so_pin || !pin || !initialize(module, slot, label, so_pin, pin))
             return false;
     }

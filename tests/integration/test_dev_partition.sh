@@ -61,3 +61,14 @@ tool --token-label fresh --login --pin 1234 --keygen --key-type AES:16 --label k
 SH
 (cd "$T" && "$leasehold" dev --blank -- bash blank) >"$T/out" 2>&1 || die "--blank: $(cat "$T/out")"
 echo "- a blank slot becomes a token without a quorum, and there is another"
+
+cat >"$T/both" <<'SH'
+set -eu
+tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" "$@" 2>&1; }
+[ "$(tool -L | grep -c 'token state: *uninitialized')" = 1 ]
+tool --token-label one --login --pin 4321 -O >/dev/null
+tool --token-label two --login --pin 8765 -O >/dev/null
+SH
+(cd "$T" && "$leasehold" dev --blank --partition one --so-pin 87654321 --pin 4321 --partition two --so-pin 12345678 \
+    --pin 8765 -- bash both) >"$T/out" 2>&1 || die "--partition --blank: $(cat "$T/out")"
+echo "- a blank slot beside partitions"
