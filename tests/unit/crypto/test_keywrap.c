@@ -233,6 +233,45 @@ static void other_iv(void **state)
     }
 }
 
+/* What authenticates, but was wrapped by somebody who pads wrongly or adds bytes. */
+static void wrongly_made(void **state)
+{
+    (void)state;
+    static const uint8_t pads[][3] = {{8, 8, 0}, {8, 8, 9}, {1, 2, 3}, {8, 7, 8}, {3, 3, 200}};
+    LH_AUTO(lh_key_freep) lh_key *kek = key_of(CKK_AES, LH_BYTES(bytes, 16));
+    for (size_t i = 0; i < LH_ARRAY_LEN(pads); i++) {
+        uint8_t value[24] = {0};
+        memcpy(value + 21, pads[i], 3);
+        LH_AUTO(lh_key_freep) lh_key *key = key_of(CKK_GENERIC_SECRET, LH_BYTES(value, sizeof(value)));
+        LH_AUTO(lh_buf_free) lh_buf wrapped = LH_BUF_INIT(64);
+        assert_ok(lh_key_wrap(crypto, row("aes-key-wrap"), LH_BYTES_NONE, kek, key, &wrapped));
+        lh_key *back = NULL;
+        assert_refused(lh_key_unwrap(crypto, row("aes-key-wrap-pkcs7"), LH_BYTES_NONE, kek,
+                           lh_buf_bytes(&wrapped), CKO_SECRET_KEY, CKK_GENERIC_SECRET, 0, &back),
+            LH_E_CORRUPT, "wrapped-key-invalid");
+    }
+    const lh_mechanism *kwp = row("aes-key-wrap-kwp");
+    LH_AUTO(lh_key_freep) lh_key *pair = p256();
+    LH_AUTO(lh_key_freep) lh_key *der = NULL;
+    LH_AUTO(lh_key_freep) lh_key *good = NULL;
+    LH_AUTO(lh_buf_free) lh_buf wrapped = LH_BUF_INIT(1024);
+    LH_AUTO(lh_buf_free) lh_buf pkcs8 = LH_BUF_INIT(1024);
+    assert_ok(lh_key_wrap(crypto, kwp, LH_BYTES_NONE, kek, pair, &wrapped));
+    assert_ok(lh_key_unwrap(crypto, kwp, LH_BYTES_NONE, kek, lh_buf_bytes(&wrapped), CKO_SECRET_KEY,
+        CKK_GENERIC_SECRET, 0, &der));
+    assert_ok(lh_key_export(der, CKO_SECRET_KEY, collect, &pkcs8));
+    size_t len = lh_key_bits(der) / 8;
+    for (size_t more = 0; more < 2; more++) {
+        LH_AUTO(lh_key_freep)
+        lh_key *longer = key_of(CKK_GENERIC_SECRET, LH_BYTES(pkcs8.data + 12, len + more));
+        lh_buf_clear(&wrapped);
+        assert_ok(lh_key_wrap(crypto, kwp, LH_BYTES_NONE, kek, longer, &wrapped));
+        lh_err err = lh_key_unwrap(
+            crypto, kwp, LH_BYTES_NONE, kek, lh_buf_bytes(&wrapped), CKO_PRIVATE_KEY, CKK_EC, 0, &good);
+        assert_int_equal(err.code, more == 0 ? LH_OK : LH_E_CORRUPT);
+    }
+}
+
 static lh_key *rsa_pair(void)
 {
     static const uint8_t bits[8] = {0, 0, 0, 0, 0, 0, 8, 0};
@@ -269,6 +308,12 @@ static void under_rsa(void **state)
                 crypto, r, p, rsa, lh_buf_bytes(&wrapped), ck_class, lh_key_ck_type(keys[j]), 0, &back));
             assert_same(keys[j], back, ck_class);
             lh_key *none = NULL;
+            /* The AES key inside has another size than was said. */
+            params.data[3] ^= 0x40;
+            lh_err err = lh_key_unwrap(
+                crypto, r, p, rsa, lh_buf_bytes(&wrapped), ck_class, lh_key_ck_type(keys[j]), 0, &none);
+            assert_int_equal(err.code, i < 2 ? LH_E_CORRUPT : LH_E_INVALID);
+            params.data[3] ^= 0x40;
             for (size_t at = 0; at < wrapped.len; at += 37) {
                 wrapped.data[at] ^= 1;
                 assert_refused(lh_key_unwrap(crypto, r, p, rsa, lh_buf_bytes(&wrapped), ck_class,
@@ -443,6 +488,7 @@ int main(void)
         cmocka_unit_test(no_padding_oracle),
         cmocka_unit_test(refused),
         cmocka_unit_test(other_iv),
+        cmocka_unit_test(wrongly_made),
         cmocka_unit_test(under_rsa),
         cmocka_unit_test(lengths),
         cmocka_unit_test(generation),
