@@ -33,6 +33,8 @@ static void try_wrong(struct token *t, bool known)
         fault_arm(n, true, SQLITE_FULL);
         lh_err err = try_login(b, 1, CKU_USER, "0000");
         bool wrong = err.code == LH_E_DENIED;
+        if (!wrong) /* the right one is not looked at either, while none can be counted */
+            assert_false(lh_ok(try_login(b, 1, CKU_USER, "1234")));
         bool struck = fault_disarm();
         assert_false(lh_ok(err));
         if (wrong)
