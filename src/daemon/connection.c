@@ -156,6 +156,7 @@ static void take_message(lh_connection *c)
     LH_IGNORE(lh_message_decode(lh_buf_bytes(&c->request.message), &header, &body));
     c->request.header = header;
     c->request.attempts = 0;
+    lh_grip_release(&c->request.grip); /* one that the last request was given and could not use */
     lh_err err = lh_call_decode(&header, body, c->options.kind, c->options.version, &c->request.body);
     if (lh_ok(err)) {
         lh_dispatch(c);

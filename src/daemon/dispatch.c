@@ -144,7 +144,7 @@ enum outcome { GOT, WAITS, REFUSED };
 /* The right to use the object, now or after the pool has prepared it; an error has been answered. */
 static enum outcome get_grip(lh_connection *c, const lh_peer_use *use, lh_grip *ret)
 {
-    if (c->request.grip.key) {
+    if (c->request.grip.key && c->request.use.handle == use->handle && c->request.use.row == use->row) {
         *ret = c->request.grip;
         c->request.grip = (lh_grip){0};
         return GOT;
@@ -201,12 +201,16 @@ static void operate_work(lh_connection *c)
 
 static void operate_done(lh_connection *c)
 {
-    lh_grip_release(&c->request.grip);
-    if (!lh_ok(c->request.result)) {
-        lh_dispatch_error(c, c->request.result, &c->request.detail);
-        return;
+    /* It may have taken long: what ended meanwhile gives nothing any more. */
+    if (lh_ok(c->request.result)) {
+        c->request.result = lh_grip_check(&c->request.grip);
+        c->request.detail = *lh_err_last();
     }
-    reply_output(c, c->request.result, &c->request.reply);
+    lh_grip_release(&c->request.grip);
+    if (lh_ok(c->request.result))
+        reply_output(c, c->request.result, &c->request.reply);
+    else
+        lh_dispatch_error(c, c->request.result, &c->request.detail);
 }
 
 /* A digest by a mechanism of which only old data is made takes no key that could forbid it. */
