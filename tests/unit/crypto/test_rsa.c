@@ -89,7 +89,6 @@ static void signatures_of_hashes(void **state)
         verify_strictly(pss, MESSAGE, hex_of(rsa_signatures[i].pss));
         sign_and_verify(pss, MESSAGE);
     }
-    LH_AUTO(lh_buf_free) lh_buf made = LH_BUF_INIT(1024);
     tool md5 = {key2048, "md5-rsa-pkcs", LH_BYTES_NONE};
     verify_strictly(md5, MESSAGE, hex_of(rsa_md5_pkcs1));
     assert_true(row("md5-rsa-pkcs")->legacy);
@@ -119,7 +118,6 @@ static void pss_of_a_hash(void **state)
 static void wrong_params(void **state)
 {
     (void)state;
-    LH_AUTO(lh_buf_free) lh_buf made = LH_BUF_INIT(1024);
     const struct {
         const char *name;
         unsigned use;
