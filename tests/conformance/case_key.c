@@ -310,9 +310,12 @@ static void wrap_rules(suite *s)
     CK_ULONG n = sizeof wrapped;
     IS(CKR_KEY_UNEXTRACTABLE, s->f->C_WrapKey(s->session, &m, wrapping, key, wrapped, &n));
     CK_OBJECT_HANDLE plain = plain_aes(s, 32);
+    CK_ATTRIBUTE no_role[] = {ATTR(CKA_VALUE_LEN, len), BOOL(CKA_WRAP, no), BOOL(CKA_ENCRYPT, yes)};
+    CK_OBJECT_HANDLE other;
+    OK(s->f->C_GenerateKey(s->session, &gen, no_role, 3, &other));
     n = sizeof wrapped;
     IS_EITHER(CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
-        s->f->C_WrapKey(s->session, &m, plain, plain, wrapped, &n)); /* no CKA_WRAP */
+        s->f->C_WrapKey(s->session, &m, other, plain, wrapped, &n));
     IS(CKR_WRAPPING_KEY_HANDLE_INVALID, s->f->C_WrapKey(s->session, &m, 0x7fffffff, plain, wrapped, &n));
     IS(CKR_KEY_HANDLE_INVALID, s->f->C_WrapKey(s->session, &m, wrapping, 0x7fffffff, wrapped, &n));
     memset(wrapped, 0, sizeof wrapped);
