@@ -202,9 +202,6 @@ client_dev_end() {
     wait "$DEV_PID" 2>/dev/null || true
 }
 
-# Whether this `leasehold dev` has standalone partitions yet.
-client_has_partitions() { "$T/bin/leasehold" dev --help 2>&1 | grep -q -- '--partition'; }
-
 token_softhsm() {
     [ -e "$SOFTHSM_MODULE" ] || return 1
     mkdir -p "$W/softhsm"
@@ -220,14 +217,14 @@ token_softhsm() {
 # cannot use a token in which there are other keys, too.
 CLIENT_ROLES=
 token_leased() {
-    TOKEN_PIN='' TOKEN_SO_PIN=''
+    TOKEN_PIN='' TOKEN_SO_PIN='' CLIENT_WORKLOAD=spiffe://dev.invalid/you
     if [ -z "$CLIENT_ROLES" ]; then
         TOKEN_LABEL="leasehold DEVELOPMENT"
         client_dev
         return
     fi
     export LEASEHOLD_SOCKET=${CLIENT_VAULT[0]} LEASEHOLD_MODULE=${CLIENT_VAULT[1]} LEASEHOLD_SERVER_UID=${CLIENT_VAULT[2]}
-    TOKEN_MODULE=$LEASEHOLD_MODULE
+    TOKEN_MODULE=$LEASEHOLD_MODULE CLIENT_WORKLOAD=spiffe://example.org/client
     TOKEN_ENV=(LEASEHOLD_SOCKET LEASEHOLD_SERVER_UID)
     client_roles >"$W/policy.yaml"
     {
@@ -265,10 +262,6 @@ client_matrix() { # CLIENT_TOKENS: only these, while one writes a test
     local function=$1 status
     shift
     for TOKEN in ${CLIENT_TOKENS:-"$@"}; do
-        if [ "$TOKEN" = standalone ] && ! client_has_partitions; then
-            echo "NOT RUN on a standalone partition: this leasehold dev has no --partition"
-            continue
-        fi
         if [ "$TOKEN" = softhsm ] && [ ! -e "$SOFTHSM_MODULE" ]; then
             skip "SoftHSM2 is not installed"
         fi
@@ -363,6 +356,27 @@ keyUsage=digitalSignature,keyEncipherment\nbasicConstraints=CA:false\nsubjectKey
                 -extfile "$W/cert.ext" -days 20 -set_serial "0x$(openssl rand -hex 15)" -out "$W/$1.crt" &&
             soft_openssl x509 -in "$W/$1.crt" -outform DER -out "$W/$1.crt.der"
     } >"$W/ca.log" 2>&1 || { cp "$W/ca.log" "$W/out"; return 1; }
+}
+
+# client_store_cert LABEL: puts $W/LABEL.crt into the token, beside the key that client_key made; for a leased key two
+# officers attach it
+client_store_cert() {
+    if [ "$TOKEN" != leased ]; then
+        token_tool --write-object "$W/$1.crt.der" --type cert --id "$(cat "$W/$1.id")" --label "$1" >"$W/out" 2>&1
+    else
+        client_attach --role "$1" --workload "$CLIENT_WORKLOAD" --chain "$W/$1.crt" >"$W/out" 2>&1
+    fi
+}
+
+client_attach() {
+    local keys id
+    if [ "$CLIENT_ROLES" ]; then
+        lh_propose_and_approve certificate.attach "$@"
+        return
+    fi
+    keys=$(dirname "$LEASEHOLD_SOCKET")/officers
+    leasehold propose certificate.attach "$@" --officer dev-ada --key "$keys/dev-ada" --yes --json >"$W/attach.json" &&
+        id=$(json_get id <"$W/attach.json") && leasehold approve "$id" --key "$keys/dev-bob" --yes --json
 }
 
 # client_engine: $W/openssl.cnf, with libp11's engine on the token; exported as OPENSSL_CONF
