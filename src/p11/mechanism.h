@@ -113,7 +113,10 @@ enum lh_param {
     LH_PARAM_NONE, /* must be empty */
     LH_PARAM_IV16, /* 16 bytes */
     LH_PARAM_GCM, /* CK_GCM_PARAMS, encoded on the wire as blob iv (1..LH_GCM_IV_MAX bytes) ‖ blob aad ‖ u32
-                     tag bits */
+                     tag bits. CK_GCM_MESSAGE_PARAMS the same, and where the token is to make the IV, which it
+                     does for encryption only, also ‖ u8 CKG_GENERATE, _COUNTER or _RANDOM ‖ u32 fixed bits:
+                     iv has the length of what is made, whose first bits, so many, stay as they are; at least
+                     64 are not fixed. What comes out is then iv ‖ ciphertext ‖ tag (in parts: iv first). */
     LH_PARAM_CTR, /* CK_AES_CTR_PARAMS: u32 counter bits ‖ 16 bytes */
 
     LH_PARAM_PSS, /* CK_RSA_PKCS_PSS_PARAMS: u32 hash (CKM_SHA256 …) ‖ u32 mgf (CKG_) ‖ u32 bytes of salt */
@@ -132,7 +135,8 @@ enum lh_param {
     LH_PARAM_BYTES,       /* as it is: GMAC's IV, DH's public value */
     LH_PARAM_STRING,      /* CK_KEY_DERIVATION_STRING_DATA: its bytes */
     LH_PARAM_KEY,         /* CK_OBJECT_HANDLE: u64 */
-    LH_PARAM_CCM, /* CK_CCM_PARAMS: u64 bytes of data ‖ blob nonce ‖ blob aad ‖ u32 bytes of MAC */
+    LH_PARAM_CCM, /* CK_CCM_PARAMS: u64 bytes of data ‖ blob nonce ‖ blob aad ‖ u32 bytes of MAC; of messages
+                     also ‖ u8 CKG_ ‖ u32 fixed bits, as in LH_PARAM_GCM */
     LH_PARAM_CHACHA20_POLY1305, /* CK_SALSA20_CHACHA20_POLY1305_PARAMS: blob nonce ‖ blob aad */
     LH_PARAM_CHACHA20,  /* CK_CHACHA20_PARAMS: u32 counter bits ‖ blob counter, as given ‖ blob nonce */
     LH_PARAM_IV16_DATA, /* CK_AES_CBC_ENCRYPT_DATA_PARAMS: 16 bytes ‖ blob data */
