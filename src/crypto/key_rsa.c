@@ -7,8 +7,9 @@
 
 #include <leasehold/pkcs11-3.h>
 
-#define RSA_BITS_MIN 1024u /* what old data was signed and encrypted with; making new keys needs the row's   \
-                            */
+#define RSA_BITS_MIN                                                                                         \
+    1024u /* what old data was signed and encrypted with; making new keys needs the row's                    \
+           */
 #define RSA_BITS_MAX 8192u
 #define RSA_BYTES (RSA_BITS_MAX / 8)
 #define EXPONENT_BYTES 8 /* OpenSSL takes no longer ones of public keys of more than 3072 bits */
