@@ -126,10 +126,14 @@ static CK_FLAGS flags_of(const lh_mechanism *row)
         {LH_USE_SIGN_RECOVER, CKF_SIGN_RECOVER, 0},
         {LH_USE_VERIFY_RECOVER, CKF_VERIFY_RECOVER, 0},
     };
-    CK_FLAGS result = row->message ? CKF_MULTI_MESSAGE : 0;
-    for (size_t i = 0; i < LH_ARRAY_LEN(flags); i++)
-        if (row->uses & flags[i].use)
-            result |= flags[i].flag | (row->message ? flags[i].message : 0);
+    CK_FLAGS result = 0;
+    for (size_t i = 0; i < LH_ARRAY_LEN(flags); i++) {
+        if (!(row->uses & flags[i].use))
+            continue;
+        result |= flags[i].flag;
+        if (row->message || (flags[i].use & (LH_USE_SIGN | LH_USE_VERIFY)))
+            result |= flags[i].message | (flags[i].message ? CKF_MULTI_MESSAGE : 0);
+    }
     if (row->keys & LH_TYPE_EC)
         result |= CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
     if (row->keys & (LH_TYPE_EDWARDS | LH_TYPE_MONTGOMERY))

@@ -44,7 +44,8 @@ static CK_RV begin_process(lh_token *token, const lh_token_session *session, lh_
     if (rv != CKR_OK)
         return rv;
     bool cipher = (use & (LH_USE_ENCRYPT | LH_USE_DECRYPT)) != 0;
-    if (!m->init.row->message || (cipher && m->init.row->family != LH_FAMILY_AEAD))
+    /* Whatever signs, signs messages; of the ciphers it is those that authenticate. */
+    if (cipher && (!m->init.row->message || m->init.row->family != LH_FAMILY_AEAD))
         return CKR_MECHANISM_INVALID;
     if (cipher)
         return check_init_param(m->init.row, mechanism);

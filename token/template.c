@@ -1,5 +1,5 @@
 /* Templates and attributes between PKCS#11 and the wire. Nesting ones (CKA_WRAP_TEMPLATE …) hold arrays of
- * CK_ATTRIBUTE here and the same encoding once more there, at most LH_TOKEN_NESTING_MAX deep.
+ * CK_ATTRIBUTE here and the same encoding once more there, at most LH_LIMIT_TEMPLATE_DEPTH deep.
  *
  * An application's template may be anything: each level's encoding is bounded by LH_WIRE_VALUE_MAX, which
  * bounds the work on templates that contain themselves. */
@@ -11,7 +11,7 @@ static CK_RV put_template(const CK_ATTRIBUTE *template, CK_ULONG count, unsigned
 
 static CK_RV put_nested(const CK_ATTRIBUTE *a, unsigned depth, lh_buf *out)
 {
-    if (depth + 1 >= LH_TOKEN_NESTING_MAX || a->ulValueLen % sizeof(CK_ATTRIBUTE) != 0)
+    if (depth + 1 >= LH_LIMIT_TEMPLATE_DEPTH || a->ulValueLen % sizeof(CK_ATTRIBUTE) != 0)
         return CKR_ATTRIBUTE_VALUE_INVALID;
     LH_AUTO(lh_buf_free) lh_buf inner = LH_BUF_INIT(LH_WIRE_VALUE_MAX);
     CK_RV rv = put_template(a->pValue, a->ulValueLen / sizeof(CK_ATTRIBUTE), depth + 1, &inner);
@@ -93,7 +93,7 @@ static size_t count_nested(lh_bytes value)
 static CK_RV tell_nested(CK_ATTRIBUTE *wanted, lh_bytes value, unsigned depth, bool *ret_whole)
 {
     size_t n = count_nested(value);
-    if (n == SIZE_MAX || depth + 1 >= LH_TOKEN_NESTING_MAX)
+    if (n == SIZE_MAX || depth + 1 >= LH_LIMIT_TEMPLATE_DEPTH)
         return CKR_ATTRIBUTE_TYPE_INVALID;
     size_t need = n * sizeof(CK_ATTRIBUTE);
     if (wanted->pValue && wanted->ulValueLen < need)

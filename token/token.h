@@ -15,7 +15,6 @@
 #define LH_TOKEN_SLOT LH_SLOT_LEASED /* the leased partition's */
 #define LH_TOKEN_SESSIONS_MAX 4096u
 #define LH_TOKEN_TEMPLATE_MAX 256u /* attributes in one template */
-#define LH_TOKEN_NESTING_MAX 4u    /* templates within each other */
 #define LH_TOKEN_NOBODY (~0UL)     /* no CKU_: not logged in */
 
 /* Operations that a session can have at once, one of each. */
