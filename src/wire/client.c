@@ -14,9 +14,11 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHALLENGES_MAX 16 /* challenges answered during one call */
+#define TURNED_AWAY_MS 20 /* and up to twice as long, before the next try to be let in */
 
 struct lh_client {
     int fd;
@@ -166,9 +168,8 @@ static bool is_our_kind_of_socket(int fd)
 }
 
 /* Hello on the listening socket's connection; our own socket comes with the reply. */
-static lh_err say_hello(lh_client *client, int fd, enum lh_wire_kind kind)
+static lh_err say_hello(lh_client *client, int fd, enum lh_wire_kind kind, int64_t deadline)
 {
-    int64_t deadline = lh_clock_boot_ms() + LH_CLIENT_CONNECT_MS;
     lh_hello_request hello = {LH_WIRE_MAGIC, LH_WIRE_VERSION_MIN, LH_WIRE_VERSION_MAX, (uint8_t)kind};
     LH_TRY(lh_call_request(LH_CALL_HELLO, 1, &hello, &client->out));
     LH_TRY(send_all(fd, lh_buf_bytes(&client->out), deadline));
@@ -191,7 +192,7 @@ static lh_err say_hello(lh_client *client, int fd, enum lh_wire_kind kind)
     return LH_SUCCESS;
 }
 
-lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret)
+static lh_err try_open(const char *path, enum lh_wire_kind kind, int64_t deadline, lh_client **ret)
 {
     LH_AUTO(close_fd) int fd = -1;
     LH_TRY(connect_to(path, &fd));
@@ -204,9 +205,29 @@ lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret)
     client->next_id = 1;
     client->out = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     client->in = LH_BUF_INIT(LH_LIMIT_MESSAGE);
-    LH_TRY(say_hello(client, fd, kind));
+    LH_TRY(say_hello(client, fd, kind, deadline));
     *ret = LH_TAKE(client);
     return LH_SUCCESS;
+}
+
+/* Where very many come at once, the daemon turns some away unheard: those come again, not all at one time. */
+static void wait_outside(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)poll(NULL, 0, TURNED_AWAY_MS + (int)((now.tv_nsec / 1000 + getpid()) % TURNED_AWAY_MS));
+}
+
+lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret)
+{
+    int64_t deadline = lh_clock_boot_ms() + LH_CLIENT_CONNECT_MS;
+    for (;;) {
+        lh_err err = try_open(path, kind, deadline, ret);
+        bool heard = err.code != LH_E_GONE || strcmp(lh_err_last()->reason, "no-daemon") == 0;
+        if (heard || lh_clock_boot_ms() >= deadline)
+            return err;
+        wait_outside();
+    }
 }
 
 void lh_client_close(lh_client *client)

@@ -16,6 +16,8 @@ typedef struct lh_client lh_client;
 /* Connect to the socket at path, check whose it is, say hello and take over the socket of our own.
  * The server must run as root, as our own effective uid, as the owner of the socket's folder where only root
  * could have made that folder, or as the uid that LEASEHOLD_SERVER_UID or client.yaml names (wire/path.h).
+ * Where the daemon closes the connection unheard, because too many come at once, it is tried again until
+ * LH_CLIENT_CONNECT_MS are over.
  * Errors: LH_E_GONE (nobody listens), LH_E_DENIED (reason "server-uid", or no permission on the socket),
  * LH_E_UNSUPPORTED (reason "version"), LH_E_TIMEOUT, LH_E_PROTOCOL, LH_E_LIMIT (path too long), LH_E_IO. */
 LH_MUST lh_err lh_client_open(const char *path, enum lh_wire_kind kind, lh_client **ret);

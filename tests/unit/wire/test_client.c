@@ -26,6 +26,7 @@ enum mode {
     SILENT,
     CLOSES,
     SMALL_LIMIT,
+    TURNS_AWAY, /* the first three, unheard */
 };
 
 static char folder[64];
@@ -59,6 +60,8 @@ static void serve(int listener, enum mode mode)
     LH_AUTO(lh_buf_free) lh_buf m = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s) != 0)
         _exit(1);
+    for (int i = 0; mode == TURNS_AWAY && i < 3; i++)
+        close(accept(listener, NULL, NULL));
     hello(listener, mode, s[1]);
     for (uint64_t id = 1; lh_ok(lh_message_recv(s[0], 0, &m, NULL)); id++) {
         if (mode == SILENT)
@@ -176,6 +179,15 @@ static void call_errors(void **state)
     }
 }
 
+static void comes_again_when_turned_away(void **state)
+{
+    (void)state;
+    LH_AUTO(lh_client_closep) lh_client *client = NULL;
+    pid_t pid = start(TURNS_AWAY, 0);
+    assert_true(lh_ok(lh_client_open(path, LH_KIND_TOKEN, &client)));
+    stop(pid);
+}
+
 static void undelivered_is_known(void **state)
 {
     (void)state;
@@ -269,7 +281,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(hello_errors), cmocka_unit_test(call_errors),
-        cmocka_unit_test(undelivered_is_known), cmocka_unit_test(the_servers_limit_is_kept),
-        cmocka_unit_test(foreign_servers_are_refused)};
+        cmocka_unit_test(comes_again_when_turned_away), cmocka_unit_test(undelivered_is_known),
+        cmocka_unit_test(the_servers_limit_is_kept), cmocka_unit_test(foreign_servers_are_refused)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
