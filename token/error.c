@@ -27,6 +27,9 @@ static const struct {
     {LH_E_INVALID, "ciphertext-length", SAME(CKR_ENCRYPTED_DATA_LEN_RANGE)},
     {LH_E_LIMIT, NULL,
         {CKR_DEVICE_MEMORY, CKR_DEVICE_MEMORY, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE}},
+    /* As many as may be connected are: nothing is wrong with the device. */
+    {LH_E_LIMIT, "user-connections", SAME(CKR_HOST_MEMORY)},
+    {LH_E_LIMIT, "connections", SAME(CKR_HOST_MEMORY)},
     {LH_E_NOT_FOUND, "no-operation", SAME(CKR_DEVICE_ERROR)},
     {LH_E_NOT_FOUND, NULL,
         {CKR_FUNCTION_FAILED, CKR_OBJECT_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID}},

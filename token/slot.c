@@ -119,8 +119,11 @@ static bool ask_slots(lh_token *token, lh_buf *ret)
 CK_RV lh_token_slots(lh_token *token, lh_buf *ret, bool *ret_present)
 {
     lh_slot_info_reply info;
-    bool present = lh_token_present(token, LH_TOKEN_SLOT, &info) == CKR_OK;
+    CK_RV rv = lh_token_present(token, LH_TOKEN_SLOT, &info);
+    bool present = rv == CKR_OK;
     bool leased = false;
+    if (rv == CKR_HOST_MEMORY) /* no more connections for this user: not that there were no token */
+        return rv;
     if (present && ask_slots(token, ret)) {
         lh_reader r = lh_reader_new(lh_buf_bytes(ret));
         while (r.left > 0) {
