@@ -51,7 +51,7 @@ for block in "${blocks[@]}"; do
     *.sh)
         before=$(jobs -p)
         # shellcheck disable=SC1090
-        . "$block" >"$T/out" 2>>"$T/daemon.log"
+        . "$block" >"$T/out.${block##*/}" 2>>"$T/daemon.log"
         for pid in $(jobs -p); do
             grep -qx "$pid" <<<"$before" || lh_track "$pid"
         done
@@ -63,7 +63,7 @@ for block in "${blocks[@]}"; do
     esac
 done
 grep -qx "useradd --system leasehold" "$T/useradd" || die "the daemon's user is not made: $(cat "$T/useradd")"
-grep -qx "Verified OK" "$T/out" || die "what the application signed was not verified: $(cat "$T/out")"
+grep -qx "Verified OK" "$T"/out.* || die "what the application signed was not verified: $(cat "$T"/out.*)"
 [ "$(command leasehold lease list --all | grep -c " web-signing ")" = 1 ] || die "there is no lease: $(command leasehold lease list --all)"
 step "an application signed with a leased key, and OpenSSL verified it"
 
@@ -73,3 +73,20 @@ as_user games leasehold explain web-signing >"$T/last-output" 2>&1 || status=$?
 [ $status = 1 ] || die "explain: exit status $status"
 grep -q "user: wanted www-data" "$T/last-output" || die "explain names no condition"
 step "explain tells another user what does not hold"
+
+# The ordinary token, which the last block made and looked at.
+grep -qi "archive" "$T"/out.* || die "there is no partition archive"
+expect_ok "the partition's key signs for another user" as_user games pkcs11-tool --module "$T/lib/leasehold-pkcs11.so" \
+    --token-label archive --login --pin 1234 --label scans --sign --mechanism SHA256-RSA-PKCS --input-file "$readme" \
+    --output-file "$T/tmp/signature"
+[ "$(stat -c %s "$T/tmp/signature")" = 384 ] || die "no signature of RSA-3072"
+step "a partition that two officers made holds a key, and signs with it"
+
+# "Try it with your own program"
+command -v pkcs11-tool >/dev/null || skip "pkcs11-tool is not installed"
+awk '/^## / { inside = ($0 == "## Try it with your own program") }
+    inside && /^```sh$/ { text = 1; next }
+    /^```$/ { text = 0 }
+    text' "$readme" >"$T/try.sh"
+[ "$(grep -c 'leasehold dev' "$T/try.sh")" = 2 ] || die "the README does not say how to try it: $(cat "$T/try.sh")"
+expect_output "what the README says to try" "No errors" bash -e "$T/try.sh"
