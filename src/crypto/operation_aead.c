@@ -91,7 +91,7 @@ static lh_err make_iv(lh_op *op, const aead_params *p)
     }
     for (size_t i = 0; i < op->iv_size; i++) {
         size_t kept = p->fixed <= 8 * i ? 0 : p->fixed - 8 * i;
-        uint8_t mask = kept >= 8 ? 0 : (uint8_t)(0xff >> kept); /* of the bits that are made */
+        uint8_t mask = (uint8_t)(kept >= 8 ? 0 : 0xff >> kept); /* of the bits that are made */
         op->iv[i] = (uint8_t)((op->iv[i] & ~mask) | (made[i] & mask));
     }
     op->iv_due = true;
