@@ -104,7 +104,8 @@ CK_RV C_GetMechanismList(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count
     return lh_token_leave(token, rv);
 }
 
-static CK_FLAGS flags_of(const lh_mechanism *row)
+/* uses: LH_USE_ bits that the slot has of the row. */
+static CK_FLAGS flags_of(const lh_mechanism *row, unsigned uses)
 {
     static const struct {
         unsigned use;
@@ -128,7 +129,7 @@ static CK_FLAGS flags_of(const lh_mechanism *row)
     };
     CK_FLAGS result = 0;
     for (size_t i = 0; i < LH_ARRAY_LEN(flags); i++) {
-        if (!(row->uses & flags[i].use))
+        if (!(uses & flags[i].use))
             continue;
         result |= flags[i].flag;
         if (row->message || (flags[i].use & (LH_USE_SIGN | LH_USE_VERIFY)))
@@ -139,6 +140,27 @@ static CK_FLAGS flags_of(const lh_mechanism *row)
     if (row->keys & (LH_TYPE_EDWARDS | LH_TYPE_MONTGOMERY))
         result |= CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_CURVENAME;
     return result;
+}
+
+/* What the leased slot has of a row: uses, and sizes of the keys that a policy can name. */
+static void leased_info(const lh_mechanism *row, CK_MECHANISM_INFO *info)
+{
+    CK_ULONG min = CK_UNAVAILABLE_INFORMATION;
+    CK_ULONG max = 0;
+    for (int kind = LH_KEY_NONE + 1; kind < LH_KEY_KIND_COUNT; kind++) {
+        const lh_key_row *key = lh_key_row_by_kind((enum lh_key_kind)kind);
+        if (!key || !lh_mechanism_fits_kind(row, key))
+            continue;
+        CK_ULONG size = key->pair ? key->bits : key->bits / 8; /* as rows count them */
+        min = size < min ? size : min;
+        max = size > max ? size : max;
+    }
+    if (max > 0) {
+        info->ulMinKeySize = min;
+        info->ulMaxKeySize = max;
+    }
+    info->flags = flags_of(
+        row, row->uses & (LH_USE_SIGN | LH_USE_VERIFY | LH_USE_ENCRYPT | LH_USE_DECRYPT | LH_USE_DIGEST));
 }
 
 CK_RV C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
@@ -156,6 +178,8 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INF
         return lh_token_leave(token, CKR_MECHANISM_INVALID);
     info->ulMinKeySize = row->min_key;
     info->ulMaxKeySize = row->max_key;
-    info->flags = flags_of(row);
+    info->flags = flags_of(row, row->uses);
+    if (id == LH_TOKEN_SLOT)
+        leased_info(row, info);
     return lh_token_leave(token, CKR_OK);
 }

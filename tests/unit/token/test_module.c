@@ -212,6 +212,10 @@ static void mechanisms_come_from_the_table(void **state)
     assert_int_equal(C_GetMechanismInfo(0, CKM_ECDSA, &info), CKR_OK);
     assert_int_equal(info.ulMinKeySize, 256);
     assert_true((info.flags & (CKF_SIGN | CKF_VERIFY)) == (CKF_SIGN | CKF_VERIFY));
+    /* A leased key neither wraps nor is of a size that no policy names. */
+    assert_int_equal(C_GetMechanismInfo(0, CKM_AES_GCM, &info), CKR_OK);
+    assert_int_equal(info.flags & (CKF_WRAP | CKF_UNWRAP | CKF_ENCRYPT), CKF_ENCRYPT);
+    assert_int_equal(info.ulMinKeySize, 32);
     assert_int_equal(C_GetMechanismInfo(0, 0x99999, &info), CKR_MECHANISM_INVALID);
     assert_int_equal(C_GetMechanismInfo(5, CKM_ECDSA, &info), CKR_SLOT_ID_INVALID);
 }
