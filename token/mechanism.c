@@ -28,7 +28,8 @@ static CK_RV learn(lh_token *token, lh_token_slot *slot, lh_buf *out)
     lh_reader r = lh_reader_new(reply.types);
     while (r.left >= 8) {
         uint64_t type = lh_read_u64(&r);
-        if (type <= ULONG_MAX && lh_mechanism_by_type((unsigned long)type))
+        uint64_t number = type & ~LH_WIRE_MECHANISM_OLD_DATA;
+        if (number <= ULONG_MAX && lh_mechanism_by_type((unsigned long)number))
             lh_put_u64(out, type);
     }
     return out->status == LH_OK ? CKR_OK : CKR_HOST_MEMORY;
@@ -60,12 +61,24 @@ static CK_RV refresh(lh_token *token, CK_SLOT_ID id, bool fresh, lh_token_slot *
     return CKR_OK;
 }
 
-static const lh_mechanism *find(const lh_token_slot *slot, CK_MECHANISM_TYPE type)
+static CK_MECHANISM_TYPE number_of(const lh_token_slot *slot, size_t index)
 {
-    for (size_t i = 0; i < slot->mechanism_count; i++)
-        if (slot->mechanisms[i] == type)
-            return lh_mechanism_by_type(type);
-    return NULL;
+    return (CK_MECHANISM_TYPE)(slot->mechanisms[index] & ~LH_WIRE_MECHANISM_OLD_DATA);
+}
+
+/* The row, and which of its uses the slot offers: LH_USE_ bits. NULL: none. */
+static const lh_mechanism *find(const lh_token_slot *slot, CK_MECHANISM_TYPE type, unsigned *ret_uses)
+{
+    const lh_mechanism *row = NULL;
+    for (size_t i = 0; !row && i < slot->mechanism_count; i++) {
+        if (number_of(slot, i) != type)
+            continue;
+        row = lh_mechanism_by_type(type);
+        *ret_uses = row->uses;
+        if (slot->mechanisms[i] & LH_WIRE_MECHANISM_OLD_DATA)
+            *ret_uses &= LH_USES_OF_OLD_DATA;
+    }
+    return row;
 }
 
 CK_RV lh_token_mechanism(
@@ -83,7 +96,8 @@ CK_RV lh_token_mechanism(
         return CKR_DEVICE_REMOVED;
     if (rv != CKR_OK)
         return rv;
-    return find(slot, row->type) ? CKR_OK : CKR_MECHANISM_INVALID;
+    unsigned uses = 0;
+    return find(slot, row->type, &uses) && (uses & use) ? CKR_OK : CKR_MECHANISM_INVALID;
 }
 
 CK_RV C_GetMechanismList(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count)
@@ -99,7 +113,7 @@ CK_RV C_GetMechanismList(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count
     if (list && *count < slot->mechanism_count)
         rv = CKR_BUFFER_TOO_SMALL;
     for (size_t i = 0; list && rv == CKR_OK && i < slot->mechanism_count; i++)
-        list[i] = (CK_MECHANISM_TYPE)slot->mechanisms[i];
+        list[i] = number_of(slot, i);
     *count = slot->mechanism_count;
     return lh_token_leave(token, rv);
 }
@@ -173,12 +187,13 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INF
     rv = refresh(token, id, false, &slot);
     if (rv != CKR_OK)
         return lh_token_leave(token, rv);
-    const lh_mechanism *row = find(slot, type);
+    unsigned uses = 0;
+    const lh_mechanism *row = find(slot, type, &uses);
     if (!row)
         return lh_token_leave(token, CKR_MECHANISM_INVALID);
     info->ulMinKeySize = row->min_key;
     info->ulMaxKeySize = row->max_key;
-    info->flags = flags_of(row, row->uses);
+    info->flags = flags_of(row, uses);
     if (id == LH_TOKEN_SLOT)
         leased_info(row, info);
     return lh_token_leave(token, CKR_OK);

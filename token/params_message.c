@@ -143,7 +143,7 @@ static void put_bits(const lh_token_message *m, const uint8_t *made)
 {
     for (size_t i = 0; i < m->iv_len; i++) {
         size_t kept = m->fixed_bits <= 8 * i ? 0 : m->fixed_bits - 8 * i;
-        uint8_t mask = kept >= 8 ? 0 : (uint8_t)(0xff >> kept);
+        uint8_t mask = (uint8_t)(kept >= 8 ? 0 : 0xff >> kept);
         m->iv[i] = (uint8_t)((m->iv[i] & ~mask) | (made[i] & mask));
     }
 }
