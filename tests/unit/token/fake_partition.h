@@ -402,7 +402,8 @@ static lh_err fake_partition(
     case LH_CALL_WRAP:
         fake_note(c, q->wrap.params);
         c->aad_len = (unsigned)q->wrap.aad.len;
-        memcpy(c->aad, q->wrap.aad.data ? q->wrap.aad.data : (const uint8_t *)"", q->wrap.aad.len);
+        for (size_t i = 0; i < q->wrap.aad.len && i < sizeof(c->aad); i++)
+            c->aad[i] = q->wrap.aad.data[i];
         lh_buf_append_str(out, "a wrapped key of 27 bytes..");
         break;
     case LH_CALL_DERIVE:
