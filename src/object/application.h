@@ -31,7 +31,7 @@ typedef struct {
     /* May this process see the partition? Asked at each call that names it, after the partition's own list of
      * users; cheap. NULL: yes. */
     bool (*may_see)(void *arg, uint64_t number);
-    /* Mechanisms that the partition's policy allows although legacy. NULL: none. */
+    /* Mechanisms that the partition's policy allows although lh_mechanism_needs_legacy. NULL: none. */
     bool (*legacy_allowed)(void *arg, uint64_t number, const lh_mechanism *row);
     void *arg;
 } lh_application_options;
@@ -53,7 +53,8 @@ bool lh_handle_is_standalone(uint64_t handle);
 LH_MUST lh_err lh_application_slots(lh_application *a, lh_buf *ret_slots);
 /* Of a standalone one. LH_E_NOT_FOUND (reason "slot-id-invalid"). Its time does not grow with the objects. */
 LH_MUST lh_err lh_application_slot_info(lh_application *a, const lh_slot_request *r, lh_slot_info_reply *ret);
-/* CKM_ numbers, u64 each, that this slot offers; appended. */
+/* CKM_ numbers, u64 each, that this slot offers; appended. LH_WIRE_MECHANISM_OLD_DATA is set in those for
+ * old data only. */
 LH_MUST lh_err lh_application_mechanisms(lh_application *a, const lh_slot_request *r, lh_buf *ret_types);
 
 /* --- PINs and logins ------------------------------------------------------------------------------------ */
@@ -124,8 +125,9 @@ typedef struct {
  * empty and nothing has been counted: call again on a pool thread with may_wait. Else *ret_wait is false.
  * Checks: the partition is seen and the object visible (LH_E_NOT_FOUND "key-handle-invalid"), login
  * (LH_E_DENIED "user-not-logged-in"), class and type against the row ("key-type-inconsistent"), CKA_SIGN …
- * and CKA_ALLOWED_MECHANISMS ("key-function-not-permitted", "mechanism-invalid"), legacy, dates and uses left
- * ("action-prohibited"), ALWAYS_AUTHENTICATE ("user-not-logged-in"). */
+ * and CKA_ALLOWED_MECHANISMS ("key-function-not-permitted", "mechanism-invalid"), legacy
+ * ("mechanism-invalid"; "key-size-range" for a short RSA key), dates and uses left ("action-prohibited"),
+ * ALWAYS_AUTHENTICATE ("user-not-logged-in"). */
 LH_MUST lh_err lh_application_acquire(
     lh_application *a, const lh_key_use *use, bool *ret_wait, lh_key_grip *ret);
 /* Safe on an empty grip. */

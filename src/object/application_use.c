@@ -3,16 +3,18 @@
 
 #include "leasehold/leasehold.h"
 
+#include <limits.h>
 #include <p11-kit/pkcs11.h>
 
-/* Bits that data may be processed by although the mechanism is legacy. */
-#define LEGACY_USES (LH_USE_VERIFY | LH_USE_DECRYPT | LH_USE_UNWRAP | LH_USE_VERIFY_RECOVER)
+#define ANY_SIZE UINT_MAX /* of keys: the mechanism alone is in question */
 
-static bool is_allowed(const lh_application *a, const lh_place *place, const lh_mechanism *row, unsigned use)
+/* use: of several, whether any is. */
+static bool is_allowed(
+    const lh_application *a, const lh_place *place, const lh_mechanism *row, unsigned use, unsigned key_bits)
 {
-    if (!row->legacy || a->p->options.legacy)
+    if (!lh_mechanism_needs_legacy(row, key_bits) || a->p->options.legacy)
         return true;
-    return (use & LEGACY_USES) != 0 && a->options.legacy_allowed &&
+    return lh_mechanism_is_for_old_data(use) && a->options.legacy_allowed &&
            a->options.legacy_allowed(a->options.arg, place->record.number, row);
 }
 
@@ -21,7 +23,7 @@ lh_err lh_application_row(
 {
     const lh_mechanism *row = lh_mechanism_by_type((unsigned long)mechanism);
     if (!row || !(row->uses & use) || !lh_crypto_offers(a->p->options.crypto, row) ||
-        !is_allowed(a, place, row, use))
+        !is_allowed(a, place, row, use, ANY_SIZE))
         return LH_REFUSE(
             LH_E_INVALID, "mechanism-invalid", "this partition does not offer that mechanism for this");
     *ret = row;
@@ -34,8 +36,10 @@ lh_err lh_application_mechanisms(lh_application *a, const lh_slot_request *r, lh
     LH_TRY(lh_application_enter(a, r->slot, &place));
     for (size_t i = 0; i < lh_mechanism_count(); i++) {
         const lh_mechanism *row = lh_mechanism_at(i);
-        if (lh_crypto_offers(a->p->options.crypto, row) && is_allowed(a, &place, row, row->uses))
-            lh_put_u64(ret_types, row->type);
+        if (!lh_crypto_offers(a->p->options.crypto, row) || !is_allowed(a, &place, row, row->uses, ANY_SIZE))
+            continue;
+        const bool old_only = row->legacy && !a->p->options.legacy;
+        lh_put_u64(ret_types, row->type | (old_only ? LH_WIRE_MECHANISM_OLD_DATA : 0));
     }
     return lh_buf_status(ret_types);
 }
@@ -101,7 +105,7 @@ static lh_err take_use(lh_application *a, const lh_key_use *use, const lh_found 
 static lh_err check_use(lh_application *a, const lh_key_use *use, const lh_found *found)
 {
     const lh_attributes *key = lh_live_attributes(found->live);
-    if (!is_allowed(a, &found->place, use->row, use->use))
+    if (!is_allowed(a, &found->place, use->row, use->use, ANY_SIZE))
         return LH_REFUSE(LH_E_INVALID, "mechanism-invalid", "this mechanism is refused as unsafe");
     if (use->use == LH_USE_DIGEST)
         LH_TRY(lh_rules_may_digest(key));
@@ -110,6 +114,16 @@ static lh_err check_use(lh_application *a, const lh_key_use *use, const lh_found
     if (lh_rules_asks_login(key) && a->context_handle != use->handle)
         return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "this key asks for the PIN at each use");
     return LH_SUCCESS;
+}
+
+/* How long it is, only the key tells. */
+static lh_err check_size(const lh_application *a, const lh_key_use *use, const lh_found *found)
+{
+    if (is_allowed(a, &found->place, use->row, use->use, lh_key_bits(lh_live_key(found->live))))
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_DENIED, "key-size-range",
+        "an RSA key of fewer than %u bits is for old data only, where the partition's policy allows %s",
+        use->row->min_key, use->row->name);
 }
 
 lh_err lh_application_acquire(lh_application *a, const lh_key_use *use, bool *ret_wait, lh_key_grip *ret)
@@ -129,6 +143,8 @@ lh_err lh_application_acquire(lh_application *a, const lh_key_use *use, bool *re
         else
             wait = true;
     }
+    if (!wait)
+        LH_TRY(check_size(a, use, &found));
     if (!wait)
         LH_TRY(take_use(a, use, &found, &wait));
     *ret_wait = wait;

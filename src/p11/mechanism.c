@@ -233,8 +233,7 @@ bool lh_mechanism_needs_legacy(const lh_mechanism *row, unsigned key_bits)
 
 bool lh_mechanism_is_for_old_data(unsigned use)
 {
-    return use == LH_USE_VERIFY || use == LH_USE_VERIFY_RECOVER || use == LH_USE_DECRYPT ||
-           use == LH_USE_UNWRAP;
+    return (use & LH_USES_OF_OLD_DATA) != 0;
 }
 
 static size_t signature_len(const lh_mechanism *row, unsigned key_bits)

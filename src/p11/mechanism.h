@@ -78,6 +78,8 @@ enum {
     LH_USE_SIGN_RECOVER = 4096,
     LH_USE_VERIFY_RECOVER = 8192,
 };
+/* What is done with old data: the only uses of a legacy mechanism outside of development. */
+#define LH_USES_OF_OLD_DATA (LH_USE_VERIFY | LH_USE_DECRYPT | LH_USE_UNWRAP | LH_USE_VERIFY_RECOVER)
 
 /* How src/crypto carries a row out. */
 enum lh_family {
@@ -191,8 +193,9 @@ bool lh_mechanism_is_leased(const lh_mechanism *row);
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type);
 
 /* Whether that use of a key is one of those for old data, which a partition's policy has to allow: the row is
- * legacy, or an RSA modulus of key_bits is shorter than the row's. Such use, where allowed, is for verifying,
- * decrypting and unwrapping only: lh_mechanism_is_for_old_data tells which uses those are. */
+ * legacy, or an RSA modulus of key_bits is shorter than the row's; key_bits 0: of some key. Such use, where
+ * allowed, is for verifying, decrypting and unwrapping only: lh_mechanism_is_for_old_data tells whether one
+ * of the uses (LH_USE_ bits) is that. */
 bool lh_mechanism_needs_legacy(const lh_mechanism *row, unsigned key_bits);
 bool lh_mechanism_is_for_old_data(unsigned use);
 

@@ -104,13 +104,19 @@ static void take_workloads(
     }
 }
 
+/* Besides legacy ones those of RSA may stand there: for keys that are too short for new data. */
+static bool is_for_old_data(const lh_mechanism *row)
+{
+    return lh_mechanism_needs_legacy(row, 0) && lh_mechanism_is_for_old_data(row->uses);
+}
+
 /* The names of what may stand in a list of legacy mechanisms; ended by NULL. */
 static void list_legacy(const char *names[LEGACY_NAMES_MAX + 1])
 {
     size_t count = 0;
     const lh_mechanism *row = NULL;
     for (size_t i = 0; (row = lh_mechanism_at(i)) != NULL && count < LEGACY_NAMES_MAX; i++)
-        if (row->legacy)
+        if (is_for_old_data(row))
             names[count++] = row->name;
     names[count] = NULL;
 }
@@ -122,10 +128,11 @@ static void take_legacy(
     partition->legacy = first;
     for (const lh_yaml_node *at = first_of(list); at != NULL; at = lh_yaml_node_next(at)) {
         const lh_mechanism *row = lh_mechanism_by_name(lh_yaml_node_text(at));
-        if (row == NULL || !row->legacy) {
+        if (row == NULL || !is_for_old_data(row)) {
             const char *names[LEGACY_NAMES_MAX + 1];
             list_legacy(names);
-            lh_policy_refuse_text(at, problems, "a legacy mechanism (any other is allowed without this)",
+            lh_policy_refuse_text(at, problems,
+                "a legacy mechanism, or one of RSA for short keys (any other is allowed without this)",
                 lh_schema_nearest(lh_yaml_node_text(at), names));
             continue;
         }

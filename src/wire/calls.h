@@ -46,8 +46,10 @@
 #define LH_WIRE_CIPHERTEXT_MAX 4096u /* bytes of an encapsulated key */
 #define LH_WIRE_SLOTS_MAX 1088u      /* slots in one list */
 #define LH_WIRE_MECHANISMS_MAX 1024u /* mechanisms in one list */
-#define LH_WIRE_SEARCH_MAX 8192u     /* handles in one page of a search */
-#define LH_WIRE_DERIVED_MAX 64u      /* keys that one derivation gives */
+/* In a mechanism's number in that list: here it verifies, decrypts and unwraps, and does nothing else. */
+#define LH_WIRE_MECHANISM_OLD_DATA (UINT64_C(1) << 63)
+#define LH_WIRE_SEARCH_MAX 8192u /* handles in one page of a search */
+#define LH_WIRE_DERIVED_MAX 64u  /* keys that one derivation gives */
 
 enum lh_call {
     LH_CALL_HELLO = 1,
