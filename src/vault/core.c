@@ -202,6 +202,7 @@ static lh_err core_load(lh_vault *v, const lh_secret *root, lh_core **ret)
         LH_TRY(lh_chain_check_tables(core->records, v->crypto, core->chain));
     }
     LH_TRY(lh_log_open(core->records, v->crypto, &core->log));
+    LH_TRY(lh_event_resume(core));
     LH_TRY(lh_vault_anchor_check(v, core));
     *ret = LH_TAKE(core);
     return LH_SUCCESS;

@@ -62,6 +62,7 @@ typedef struct {
     uint8_t tpm_point[65]; /* the TPM's checkpoint key */
     lh_buf ak_public;
     char origin[64];
+    atomic_int_fast64_t latest; /* wall seconds: the latest time that an entry of the log has */
 } lh_core;
 
 typedef struct {
@@ -183,10 +184,13 @@ void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_polic
 
 /* --- event.c: entries of the log ------------------------------------------------------------------------ */
 
-/* {"at":…,"event":NAME, …fields}: fields_taken is consumed. Appends within the transaction. */
+/* {"at":…,"event":NAME, …fields}: fields_taken is consumed. Appends within the transaction. Where the clock
+ * has been set back, "latest" says the latest time that an earlier entry has. */
 LH_MUST lh_err lh_event_append(lh_core *core, lh_record_txn *txn, const char *name, json_t *fields_taken);
 /* The same in a transaction of its own. */
 LH_MUST lh_err lh_event_write(lh_core *core, const char *name, json_t *fields_taken);
+/* Learn core->latest from the newest entry, once the log is open. */
+LH_MUST lh_err lh_event_resume(lh_core *core);
 json_t *lh_event_hex(const void *data, size_t len);
 json_t *lh_event_time(int64_t wall);
 

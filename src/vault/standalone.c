@@ -123,6 +123,7 @@ lh_err lh_standalone_open(lh_vault *v)
         .standalone_first = v->options.standalone_first,
         .event = on_event,
         .event_arg = s,
+        .wall_floor = atomic_load(&v->core->latest),
     };
     memcpy(options.vault_id, v->id, sizeof(options.vault_id));
     memcpy(options.boot_id, v->boot_id, sizeof(options.boot_id));

@@ -465,6 +465,49 @@ static void test_decisions_survive_a_crash(void **unused)
     lh_buf_free(&verifier);
 }
 
+static lh_err append_entry(lh_record_txn *txn, void *arg)
+{
+    return lh_log_append(w.vault->core->log, txn, LH_BYTES_STR(arg), NULL);
+}
+
+static lh_err end_fn(lh_application *a, void *arg)
+{
+    lh_set_attributes_request *r = arg;
+    return lh_application_set_attributes(a, r);
+}
+
+/* The log has seen the year 2090; whatever the clock says now, a key that ended in 2080 stays ended. */
+static void test_clock_set_back(void **unused)
+{
+    (void)unused;
+    lh_peer *peer = peer_of(getpid(), answers, NULL);
+    lh_grip grip = {0};
+    set_up_token(peer, 1);
+    assert_lh_ok(login(peer, 1, CKU_USER, pin));
+    uint64_t key = make_key(peer, 1);
+    lh_buf template = LH_BUF_INIT(256);
+    lh_wire_put_attribute(&template, CKA_END_DATE, 0, LH_BYTES_STR("20800101"));
+    lh_set_attributes_request r = {.handle = key, .attributes = lh_buf_bytes(&template)};
+    assert_lh_ok(lh_peer_standalone(peer, end_fn, &r));
+    assert_lh_ok(take_key(peer, key, &grip));
+    lh_grip_release(&grip);
+    char entry[] = "{\"at\":\"2090-01-01T00:00:00Z\",\"event\":\"a.test\"}";
+    assert_lh_ok(lh_records_write(w.vault->core->records, append_entry, entry));
+    assert_lh_ok(lh_event_resume(w.vault->core));
+    lh_peer_unref(peer);
+    /* Twice: what closing and opening write has today's time, and says the latest beside it. */
+    for (int i = 0; i < 2; i++) {
+        close_vault();
+        open_vault();
+        peer = peer_of(getpid(), answers, NULL);
+        assert_lh_ok(login(peer, 1, CKU_USER, pin));
+        assert_int_equal(take_key(peer, key, &grip).code, LH_E_DENIED);
+        assert_string_equal(lh_err_last()->reason, "action-prohibited");
+        lh_peer_unref(peer);
+    }
+    lh_buf_free(&template);
+}
+
 static void test_leased_mechanisms(void **unused)
 {
     (void)unused;
@@ -492,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sealing_ends_all, partitions_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_quorum_as_officer, partitions_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_decisions_survive_a_crash, partitions_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_clock_set_back, partitions_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_leased_mechanisms, partitions_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
