@@ -102,15 +102,14 @@ static CK_RV login_leased(lh_token_session *session, lh_token_slot *slot, CK_USE
     return CKR_USER_TYPE_INVALID; /* a leased partition has no security officer */
 }
 
-/* What the module's sessions say of a login before the daemon is asked. */
+/* What the module's sessions say of a login before the daemon is asked. Whether somebody is logged in is the
+ * daemon's to say: a login ends with its PIN, which another process may have changed. */
 static CK_RV may_login(const lh_token_slot *slot, CK_USER_TYPE user)
 {
     if (user != CKU_SO && user != CKU_USER)
         return CKR_USER_TYPE_INVALID;
-    if (slot->user != LH_TOKEN_NOBODY)
-        return slot->user == user ? CKR_USER_ALREADY_LOGGED_IN : CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
     if (user == CKU_SO && slot->rw_count < slot->session_count)
-        return CKR_SESSION_READ_ONLY_EXISTS;
+        return slot->user == CKU_USER ? CKR_USER_ANOTHER_ALREADY_LOGGED_IN : CKR_SESSION_READ_ONLY_EXISTS;
     return CKR_OK;
 }
 

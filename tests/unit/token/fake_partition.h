@@ -200,6 +200,10 @@ static lh_err fake_login(fake_client *client, const lh_login_request *q, lh_buf 
         return fake_pin_is(fake_vault.partitions[q->slot].pin, q->pin)
                    ? LH_SUCCESS
                    : LH_REFUSE(LH_E_DENIED, "pin-incorrect", "wrong");
+    if (client->user[q->slot] != 0)
+        return client->user[q->slot] == (int)q->user + 1
+                   ? LH_REFUSE(LH_E_STATE, "user-already-logged-in", "already")
+                   : LH_REFUSE(LH_E_STATE, "user-another-already-logged-in", "another");
     const char *pin =
         q->user == CKU_SO ? fake_vault.partitions[q->slot].so : fake_vault.partitions[q->slot].pin;
     if (q->user == CKU_USER && !pin[0])
