@@ -68,6 +68,12 @@ uint64_t lh_profile_handle(const lh_partition *partition, size_t index);
 
 /* --- application_object.c --- */
 
+/* A token object that is copied and, being no guardian, can from now on not become one. */
+typedef struct {
+    uint64_t handle;
+    bool closed; /* set: it has become one since it was read, so this copy of it would be free */
+} lh_original;
+
 #define LH_MADE_MAX 64
 /* Objects that one call makes: all of them or none. */
 typedef struct {
@@ -78,6 +84,7 @@ typedef struct {
     size_t count;
     lh_attributes *attributes[LH_MADE_MAX]; /* owned; complete */
     uint64_t handles[LH_MADE_MAX];          /* set by lh_made_store */
+    lh_original *original;                  /* marked in the same transaction; NULL: nothing to mark */
 } lh_made;
 
 void lh_made_free(lh_made *made);
@@ -85,6 +92,12 @@ void lh_made_free(lh_made *made);
 LH_MUST lh_err lh_made_store(lh_application *a, lh_made *made);
 /* End the making of a key object: its parts from key (NULL: not a key), check value, unique id. */
 LH_MUST lh_err lh_object_finish(lh_application *a, lh_attributes *object, const lh_key *key);
+/* A session object changes: a new live object takes the place of the old one, and whoever still uses that one
+ * goes on with it. after_taken: also where it fails; then the object may be gone. */
+LH_MUST lh_err lh_session_object_change(lh_application *a, const lh_found *found, lh_attributes *after_taken);
+/* Within a transaction: the token must still be the one that the caller was admitted to. LH_E_STATE
+ * "token-not-present". */
+LH_MUST lh_err lh_place_check_in(lh_record_txn *txn, const lh_place *place);
 /* A session object goes. */
 void lh_session_object_drop(lh_application *a, lh_session_object *object);
 /* Those that fit: of a session (UINT64_MAX: of any), of a partition (NULL: of any), private ones only. */
@@ -93,6 +106,14 @@ void lh_session_objects_drop(
 /* The event of one key. */
 LH_MUST lh_err lh_key_event_in(lh_application *a, lh_record_txn *txn, const lh_place *place,
     const lh_attributes *object, lh_partition_event *event);
+
+/* --- application_guardian.c --- */
+
+/* Close the wrapping key (lh_rules_close), durably if it is a token object; nothing to do where another has
+ * closed it meanwhile. LH_E_DENIED "key-not-wrappable" where it was copied meanwhile. */
+LH_MUST lh_err lh_application_close_key(lh_application *a, uint64_t handle, const lh_found *found);
+/* Part of storing a copy of made->original. */
+LH_MUST lh_err lh_original_mark_in(lh_application *a, lh_record_txn *txn, const lh_made *made);
 
 /* --- application_use.c --- */
 

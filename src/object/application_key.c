@@ -59,6 +59,10 @@ static lh_err key_of_value(
 static lh_err finish_value(lh_application *a, lh_attributes *object, const lh_secret *value)
 {
     LH_AUTO(lh_key_freep) lh_key *key = NULL;
+    if (lh_attributes_ulong(object, CKA_CLASS, UINT64_MAX) == CKO_DATA) { /* CKM_HKDF_DATA */
+        LH_TRY(lh_attributes_set(object, CKA_VALUE, lh_secret_bytes(value)));
+        return lh_object_finish(a, object, NULL);
+    }
     LH_TRY(key_of_value(a, object, value, &key));
     return lh_object_finish(a, object, key);
 }
@@ -150,11 +154,34 @@ static lh_err join_aad(const lh_mechanism *row, lh_bytes params, lh_bytes aad, l
     return lh_buf_status(ret);
 }
 
+typedef struct {
+    const lh_mechanism *row;
+    lh_bytes params;
+    uint64_t handle; /* of the wrapping key */
+} wrapping_job;
+
+/* ret is given to nobody before the wrapping key is what it has to be then. */
+static lh_err wrap_held(
+    lh_application *a, const wrapping_job *job, const held_key *wrapping, const lh_found *key, lh_buf *ret)
+{
+    const lh_attributes *of_wrapping = attributes_of(wrapping);
+    const lh_attributes *of_key = lh_live_attributes(key->live);
+    LH_AUTO(lh_attributes_freep) lh_attributes *closed = NULL;
+    if (lh_rules_wrap_closes(of_wrapping, of_key))
+        LH_TRY(lh_rules_close(of_wrapping, &closed));
+    LH_TRY(lh_rules_may_wrap(closed ? closed : of_wrapping, of_key, job->row));
+    LH_TRY(lh_live_import(key->live, a->p->options.crypto));
+    LH_TRY(lh_key_wrap(
+        a->p->options.crypto, job->row, job->params, wrapping->grip.key, lh_live_key(key->live), ret));
+    return closed ? lh_application_close_key(a, job->handle, &wrapping->found) : LH_SUCCESS;
+}
+
 lh_err lh_application_wrap(lh_application *a, const lh_wrap_request *r, lh_buf *ret_wrapped)
 {
     LH_AUTO(held_leave) held_key wrapping = {.grip = {NULL, NULL}};
     LH_AUTO(lh_found_leave) lh_found key = {.live = NULL};
     LH_AUTO(lh_buf_free) lh_buf params = LH_BUF_INIT(LH_WIRE_PARAMS_MAX + LH_WIRE_AAD_MAX);
+    LH_AUTO(lh_buf_free) lh_buf wrapped = LH_BUF_INIT(LH_WIRE_WRAPPED_MAX);
     const lh_mechanism *row = lh_mechanism_by_type((unsigned long)r->mechanism);
     if (!row || !(row->uses & LH_USE_WRAP) || !lh_crypto_offers(a->p->options.crypto, row))
         return LH_REFUSE(LH_E_INVALID, "mechanism-invalid", "this partition does not wrap by that mechanism");
@@ -164,10 +191,9 @@ lh_err lh_application_wrap(lh_application *a, const lh_wrap_request *r, lh_buf *
     LH_TRY(hold(a, &(lh_key_use){r->wrapping, row, LH_USE_WRAP, true}, &wrapping));
     if (key.place.partition != wrapping.found.place.partition)
         return LH_REFUSE(LH_E_NOT_FOUND, "key-handle-invalid", "there is no such key");
-    LH_TRY(lh_rules_may_wrap(attributes_of(&wrapping), lh_live_attributes(key.live), row));
-    LH_TRY(lh_live_import(key.live, a->p->options.crypto));
-    return lh_key_wrap(a->p->options.crypto, row, lh_buf_bytes(&params), wrapping.grip.key,
-        lh_live_key(key.live), ret_wrapped);
+    LH_TRY(wrap_held(a, &(wrapping_job){row, lh_buf_bytes(&params), r->wrapping}, &wrapping, &key, &wrapped));
+    lh_put_raw(ret_wrapped, wrapped.data, wrapped.len);
+    return lh_buf_status(ret_wrapped);
 }
 
 /* The key that another is made of must be of the slot in which it is to be. */

@@ -350,8 +350,7 @@ struct store {
     lh_made *made;
 };
 
-/* The token must still be the one that the caller was admitted to. */
-static lh_err check_generation(lh_record_txn *txn, const lh_place *place)
+lh_err lh_place_check_in(lh_record_txn *txn, const lh_place *place)
 {
     lh_partition_record record;
     lh_err err = lh_partition_get_in(txn, place->partition, &record);
@@ -367,7 +366,9 @@ static lh_err store_tokens(lh_record_txn *txn, void *arg)
     const struct store *store = arg;
     const lh_made *made = store->made;
     lh_partitions *p = store->a->p;
-    LH_TRY(check_generation(txn, made->place));
+    LH_TRY(lh_place_check_in(txn, made->place));
+    if (made->original)
+        LH_TRY(lh_original_mark_in(store->a, txn, made));
     for (size_t i = 0; i < made->count; i++) {
         if (!made->attributes[i])
             continue; /* a session object's, which is stored */
@@ -411,7 +412,7 @@ lh_err lh_made_store(lh_application *a, lh_made *made)
             session[i] = lh_ok(err);
         }
     }
-    if (lh_ok(err) && tokens > 0)
+    if (lh_ok(err) && (tokens > 0 || made->original))
         err = lh_records_write(a->p->options.records, store_tokens, &store);
     for (size_t i = 0; i < made->count && !lh_ok(err); i++) {
         lh_index_facts facts;
@@ -473,31 +474,6 @@ lh_err lh_application_create(lh_application *a, const lh_create_request *r, lh_h
     return LH_SUCCESS;
 }
 
-lh_err lh_application_copy(lh_application *a, const lh_copy_request *r, lh_handle_reply *ret)
-{
-    LH_AUTO(lh_found_leave) lh_found found = {.live = NULL};
-    LH_AUTO(lh_attributes_freep) lh_attributes *template = NULL;
-    lh_rules_completion facts = {.check_value = LH_BYTES_NONE};
-    LH_TRY(find_object(a, r->handle, &found));
-    LH_AUTO(lh_made_free)
-    lh_made made = {.place = &found.place,
-        .session = r->session,
-        .event = LH_EVENT_KEY_COPIED,
-        .mechanism = UINT64_MAX,
-        .count = 1};
-    const lh_attributes *original = lh_live_attributes(found.live);
-    if (found.profile)
-        return LH_REFUSE(LH_E_DENIED, "action-prohibited", "profile objects are not copied");
-    LH_TRY(lh_attributes_parse(r->attributes, &template));
-    LH_TRY(lh_rules_copy(original, template, found.place.user, &made.attributes[0]));
-    (void)lh_attributes_get(original, CKA_CHECK_VALUE, &facts.check_value);
-    lh_random(facts.unique_id, sizeof(facts.unique_id));
-    LH_TRY(lh_rules_complete(made.attributes[0], &facts));
-    LH_TRY(lh_made_store(a, &made));
-    ret->handle = made.handles[0];
-    return LH_SUCCESS;
-}
-
 /* --- changing and destroying --- */
 
 struct edit {
@@ -514,7 +490,7 @@ static lh_err edit_token(lh_record_txn *txn, void *arg)
     LH_AUTO(lh_attributes_freep) lh_attributes *after = NULL;
     const lh_place *place = &edit->found->place;
     lh_object_record record;
-    LH_TRY(check_generation(txn, place));
+    LH_TRY(lh_place_check_in(txn, place));
     LH_TRY(lh_object_get_in(txn, place->partition, edit->handle, &record, &before));
     if (!edit->template) {
         LH_TRY(lh_rules_may_destroy(before, place->user));
@@ -551,20 +527,16 @@ lh_err lh_application_destroy(lh_application *a, const lh_handle_request *r)
     return LH_SUCCESS;
 }
 
-/* A new live object takes the place of the old one; whoever still uses that one goes on with it. */
-static lh_err edit_session(lh_application *a, const lh_found *found, const lh_attributes *template)
+lh_err lh_session_object_change(lh_application *a, const lh_found *found, lh_attributes *after_taken)
 {
     LH_AUTO(lh_live_unrefp) lh_live *live = NULL;
-    lh_attributes *after = NULL;
     lh_session_object *object = found->session;
     lh_live_facts facts = *lh_live_facts_of(found->live);
-    uint64_t remaining = lh_live_remaining(found->live);
-    LH_TRY(lh_rules_set(lh_live_attributes(found->live), template, found->place.user, &after));
-    uint64_t used = facts.uses == UINT64_MAX ? 0 : facts.uses - remaining;
-    facts.uses = lh_attributes_ulong(after, CKA_LEASEHOLD_USES, UINT64_MAX);
+    uint64_t used = facts.uses == UINT64_MAX ? 0 : facts.uses - lh_live_remaining(found->live);
+    uint64_t bytes = lh_attributes_size(after_taken) + SESSION_OBJECT_COST;
+    facts.uses = lh_attributes_ulong(after_taken, CKA_LEASEHOLD_USES, UINT64_MAX);
     facts.reserved = used;
-    LH_TRY(lh_live_new(&facts, after, &live));
-    uint64_t bytes = lh_attributes_size(after) + SESSION_OBJECT_COST;
+    LH_TRY(lh_live_new(&facts, after_taken, &live));
     LH_TRY(charge(a->p, (uint32_t)a->options.uid, bytes));
     lh_live *old = object->live;
     object->live = LH_TAKE(live);
@@ -584,8 +556,11 @@ lh_err lh_application_set_attributes(lh_application *a, const lh_set_attributes_
     LH_TRY(find_object(a, r->handle, &found));
     LH_TRY(refuse_profile(&found));
     LH_TRY(lh_attributes_parse(r->attributes, &template));
-    if (found.session)
-        return edit_session(a, &found, template);
+    if (found.session) {
+        lh_attributes *after = NULL;
+        LH_TRY(lh_rules_set(lh_live_attributes(found.live), template, found.place.user, &after));
+        return lh_session_object_change(a, &found, after);
+    }
     struct edit edit = {.a = a, .found = &found, .template = template, .handle = r->handle};
     return lh_records_write(a->p->options.records, edit_token, &edit);
 }

@@ -36,7 +36,8 @@ enum {
     LH_HISTORY_ENCAPSULATE = 64, /* DECAPSULATE of a private key */
     LH_HISTORY_MIXED = 256,      /* derived by mixing a sensitive key with data that others know */
     LH_HISTORY_CLOSED = 512,     /* public key: its private half, made with it, is a guardian */
-    LH_HISTORY_CONFINED = 1024,  /* born with CKA_ALLOWED_MECHANISMS that all prove integrity */
+    LH_HISTORY_CONFINED = 1024,  /* born with CKA_ALLOWED_MECHANISMS that all prove integrity, or closed */
+    LH_HISTORY_COPIED = 2048,    /* copied while it could have been closed, or such a copy: it never can be */
 };
 
 /* --- new objects -----------------------------------------------------------------------------------------*/
@@ -78,7 +79,9 @@ LH_MUST lh_err lh_rules_derive(const lh_rules_derivation *from, const lh_mechani
  * CKA_DECAPSULATE_TEMPLATE is enforced. */
 LH_MUST lh_err lh_rules_encapsulate(const lh_attributes *key, unsigned use, const lh_attributes *template,
     enum lh_rules_user user, lh_attributes **ret);
-/* C_CopyObject. "action-prohibited" where CKA_COPYABLE is false. The copy has no CKA_UNIQUE_ID yet. */
+/* C_CopyObject. "action-prohibited" where CKA_COPYABLE is false. The copy has no CKA_UNIQUE_ID yet. Where
+ * lh_rules_can_close(object), the object itself must become what lh_rules_mark_copied says, before or
+ * together with the copy. */
 LH_MUST lh_err lh_rules_copy(
     const lh_attributes *object, const lh_attributes *template, enum lh_rules_user user, lh_attributes **ret);
 /* C_SetAttributeValue: the object as it is then. "action-prohibited" where CKA_MODIFIABLE is false. */
@@ -155,6 +158,17 @@ LH_MUST lh_err lh_rules_may_digest(const lh_attributes *key);
 /* A key that can protect sensitive keys: made here or trusted by the SO, never outside, and able to do
  * nothing but wrap and unwrap, now and ever (docs/decisions/0013-roles-of-keys.md). */
 bool lh_rules_is_guardian(const lh_attributes *key);
+/* A secret key that is no guardian yet, but can become one for good: made here, always sensitive, never
+ * extractable, for nothing but wrapping, never copied. Once false, false for ever. */
+bool lh_rules_can_close(const lh_attributes *key);
+/* Whether wrapping has to be closed before what it makes of key is given to anybody: it can be, and key is
+ * sensitive. Ask lh_rules_may_wrap about the closed one then. */
+bool lh_rules_wrap_closes(const lh_attributes *wrapping, const lh_attributes *key);
+/* The key as a guardian: CKA_ALLOWED_MECHANISMS are those of its own that prove integrity. LH_E_DENIED
+ * "key-not-wrappable" where it cannot become one. */
+LH_MUST lh_err lh_rules_close(const lh_attributes *key, lh_attributes **ret);
+/* The key after a copy was made of it, where lh_rules_can_close. */
+LH_MUST lh_err lh_rules_mark_copied(const lh_attributes *key, lh_attributes **ret);
 /* CKA_ALWAYS_AUTHENTICATE is true. */
 bool lh_rules_asks_login(const lh_attributes *key);
 

@@ -140,6 +140,9 @@ lh_err lh_rules_copy(
     LH_TRY(lh_attributes_clone(object, &copy));
     LH_TRY(apply(copy, template, LH_WHEN_COPY, user));
     lh_attributes_remove(copy, CKA_UNIQUE_ID);
+    if (lh_rules_can_close(object))
+        LH_TRY(
+            lh_attributes_set_ulong(copy, LH_RULES_HISTORY, lh_rules_history_of(copy) | LH_HISTORY_COPIED));
     const bool private = lh_attributes_bool(copy, CKA_PRIVATE, false);
     if (!private && lh_attributes_bool(object, CKA_PRIVATE, false))
         return LH_REFUSE(
@@ -235,6 +238,11 @@ static lh_err set_measures(lh_attributes *object, const lh_rules_shape *shape)
         if (value.len == 0)
             return LH_REFUSE(LH_E_INVALID, "attribute-value-invalid", "a key of no bytes");
         return set_measure(object, CKA_VALUE_LEN, value.len);
+    }
+    if (shape->kind == LH_KIND_DATA && lh_attributes_get(object, CKA_VALUE, &value)) {
+        LH_TRY(set_measure(object, CKA_VALUE_LEN, value.len));
+        lh_attributes_remove(object, CKA_VALUE_LEN); /* of a template: data objects have none */
+        return LH_SUCCESS;
     }
     if (shape->kind == LH_KIND_PUBLIC && lh_attributes_get(object, CKA_MODULUS, &value))
         return set_measure(object, CKA_MODULUS_BITS, bits_of(value));

@@ -23,32 +23,17 @@ lh_err lh_rules_create(const lh_attributes *template, enum lh_rules_user user, l
 
 /* --- generation --- */
 
-/* The one CKK_ that a row makes, for templates that do not say it. */
+/* The CKK_ that a row makes, for templates that do not say it: the first of these. */
 static uint64_t made_type(const lh_mechanism *row)
 {
-    static const struct {
-        uint32_t key;
-        uint64_t ck_type;
-    } types[] = {
-        {LH_TYPE_RSA, CKK_RSA},
-        {LH_TYPE_EC, CKK_EC},
-        {LH_TYPE_EDWARDS, CKK_EC_EDWARDS},
-        {LH_TYPE_MONTGOMERY, CKK_EC_MONTGOMERY},
-        {LH_TYPE_DH, CKK_DH},
-        {LH_TYPE_AES, CKK_AES},
-        {LH_TYPE_CHACHA20, CKK_CHACHA20},
-        {LH_TYPE_GENERIC, CKK_GENERIC_SECRET},
-        {LH_TYPE_HKDF, CKK_HKDF},
-        {LH_TYPE_AES_XTS, CKK_AES_XTS},
-        {LH_TYPE_DES3, CKK_DES3},
-        {LH_TYPE_RC4, CKK_RC4},
-        {LH_TYPE_ML_KEM, CKK_ML_KEM},
-        {LH_TYPE_ML_DSA, CKK_ML_DSA},
-        {LH_TYPE_SLH_DSA, CKK_SLH_DSA},
-    };
+    static const unsigned long types[] = {CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY, CKK_DH, CKK_AES,
+        CKK_CHACHA20, CKK_GENERIC_SECRET, CKK_HKDF, CKK_AES_XTS, CKK_DES3, CKK_RC4, CKK_ML_KEM, CKK_ML_DSA,
+        CKK_SLH_DSA, CKK_SHA_1_HMAC, CKK_SHA224_HMAC, CKK_SHA256_HMAC, CKK_SHA384_HMAC, CKK_SHA512_HMAC,
+        CKK_SHA512_224_HMAC, CKK_SHA512_256_HMAC, CKK_SHA3_224_HMAC, CKK_SHA3_256_HMAC, CKK_SHA3_384_HMAC,
+        CKK_SHA3_512_HMAC};
     for (size_t i = 0; i < LH_ARRAY_LEN(types); i++)
-        if (row->keys & types[i].key)
-            return types[i].ck_type;
+        if (lh_mechanism_fits_type(row, types[i]))
+            return types[i];
     return LH_RULES_NOT_SAID;
 }
 
@@ -62,7 +47,7 @@ static lh_err made_shape(const lh_mechanism *row, const lh_attributes *template,
             LH_E_INVALID, "template-inconsistent", "%s makes no objects of that CKA_CLASS", row->name);
     if (said == LH_RULES_NOT_SAID)
         return LH_REFUSE(LH_E_INVALID, "template-incomplete", "%s needs CKA_KEY_TYPE", row->name);
-    if (!(lh_key_type_of((unsigned long)said) & row->keys))
+    if (!lh_mechanism_fits_type(row, (unsigned long)said))
         return LH_REFUSE(
             LH_E_INVALID, "template-inconsistent", "%s makes no keys of that CKA_KEY_TYPE", row->name);
     *ret = (lh_rules_shape){lh_rule_kind_of(class, 0), lh_key_type_of((unsigned long)said), said};

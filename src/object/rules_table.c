@@ -34,8 +34,8 @@
 
 #define EC_TYPES (LH_TYPE_EC | LH_TYPE_EDWARDS | LH_TYPE_MONTGOMERY)
 #define PQ_TYPES (LH_TYPE_ML_KEM | LH_TYPE_ML_DSA | LH_TYPE_SLH_DSA)
-/* secret keys whose length the type alone does not tell */
-#define SIZED (LH_TYPE_AES | LH_TYPE_GENERIC | LH_TYPE_HMAC | LH_TYPE_HKDF | LH_TYPE_AES_XTS | LH_TYPE_RC4)
+/* secret keys whose length neither the type nor (of an HMAC's, the digest's) the mechanism tells */
+#define SIZED (LH_TYPE_AES | LH_TYPE_GENERIC | LH_TYPE_HKDF | LH_TYPE_AES_XTS | LH_TYPE_RC4)
 
 #define ROW(type, form, kinds, keys, said, needed, flags, fallback)                                          \
     {                                                                                                        \
@@ -56,7 +56,8 @@ static const lh_rule_row rows[] = {
     /* 4.5 data objects */
     ROW(CKA_APPLICATION, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
     ROW(CKA_OBJECT_ID, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
-    ROW(CKA_VALUE, BYTES, DATA, 0, ANY, 0, 0, EMPTY),
+    ROW(CKA_VALUE, BYTES, DATA, 0, CREATE | COPY | SET, 0, 0, EMPTY),
+    ROW(CKA_VALUE_LEN, ULONG, DATA, 0, DERIVE, 0, OPTIONAL, NONE), /* how much to derive; not kept */
 
     /* 4.6 certificate objects */
     ROW(CKA_CERTIFICATE_TYPE, ULONG, CERT, 0, CREATE, CREATE, 0, NONE),

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #define DATE_SIZE 8u
+#define CLOSED_LIST_MAX 64u /* bytes of a list of all mechanisms that prove integrity */
 
 /* --- use --- */
 
@@ -140,6 +141,22 @@ bool lh_rules_is_confined(const lh_attributes *key)
     return true;
 }
 
+/* Made here, and its value was never outside. */
+static bool is_kept(const lh_attributes *key)
+{
+    return lh_attributes_bool(key, CKA_LOCAL, false) &&
+           lh_attributes_bool(key, CKA_ALWAYS_SENSITIVE, false) &&
+           lh_attributes_bool(key, CKA_NEVER_EXTRACTABLE, false);
+}
+
+static lh_err refuse_unguarded(void)
+{
+    return LH_REFUSE(LH_E_DENIED, "key-not-wrappable",
+        "a sensitive key is wrapped only by a key that does nothing else and never leaves: made here, "
+        "sensitive, not extractable, CKA_WRAP and CKA_UNWRAP alone, never copied (an RSA key, or one that is "
+        "to be copied: born with CKA_ALLOWED_MECHANISMS of key wrapping)");
+}
+
 bool lh_rules_is_guardian(const lh_attributes *key)
 {
     lh_rules_shape shape;
@@ -150,10 +167,56 @@ bool lh_rules_is_guardian(const lh_attributes *key)
     const bool trusted = lh_attributes_bool(key, CKA_TRUSTED, false);
     if (shape.kind == LH_KIND_PUBLIC)
         return local ? (history & LH_HISTORY_CLOSED) != 0 : trusted;
-    const bool kept = local && lh_attributes_bool(key, CKA_ALWAYS_SENSITIVE, false) &&
-                      lh_attributes_bool(key, CKA_NEVER_EXTRACTABLE, false);
     const uint64_t harmless = LH_HISTORY_WRAP | LH_HISTORY_UNWRAP | LH_HISTORY_CONFINED;
-    return (kept || trusted) && (history & LH_HISTORY_CONFINED) && !(history & ~harmless);
+    return (is_kept(key) || trusted) && (history & LH_HISTORY_CONFINED) && !(history & ~harmless);
+}
+
+/* Mechanisms of the key that prove integrity, as CKA_ALLOWED_MECHANISMS has them: never more than it has. */
+static lh_err put_closed_list(const lh_attributes *key, uint64_t ck_type, lh_buf *ret)
+{
+    for (size_t i = 0; i < lh_mechanism_count(); i++) {
+        const lh_mechanism *row = lh_mechanism_at(i);
+        if (lh_rules_proves_integrity(row->type) && lh_mechanism_fits_type(row, (unsigned long)ck_type) &&
+            is_allowed(key, row->type))
+            lh_put_u64(ret, row->type);
+    }
+    return lh_buf_status(ret);
+}
+
+bool lh_rules_can_close(const lh_attributes *key)
+{
+    const uint64_t history = lh_rules_history_of(key);
+    return lh_attributes_ulong(key, CKA_CLASS, LH_RULES_NOT_SAID) == CKO_SECRET_KEY && is_kept(key) &&
+           (history & LH_HISTORY_WRAP) && !(history & ~(uint64_t)(LH_HISTORY_WRAP | LH_HISTORY_UNWRAP));
+}
+
+bool lh_rules_wrap_closes(const lh_attributes *wrapping, const lh_attributes *key)
+{
+    return lh_rules_can_close(wrapping) && lh_attributes_bool(key, CKA_SENSITIVE, true);
+}
+
+lh_err lh_rules_close(const lh_attributes *key, lh_attributes **ret)
+{
+    LH_AUTO(lh_buf_free) lh_buf list = LH_BUF_INIT(CLOSED_LIST_MAX);
+    LH_AUTO(lh_attributes_freep) lh_attributes *closed = NULL;
+    const uint64_t ck_type = lh_attributes_ulong(key, CKA_KEY_TYPE, LH_RULES_NOT_SAID);
+    LH_TRY(put_closed_list(key, ck_type, &list));
+    if (!lh_rules_can_close(key) || list.len == 0)
+        return refuse_unguarded();
+    LH_TRY(lh_attributes_clone(key, &closed));
+    LH_TRY(lh_attributes_set(closed, CKA_ALLOWED_MECHANISMS, lh_buf_bytes(&list)));
+    LH_TRY(lh_attributes_set_ulong(closed, LH_RULES_HISTORY, lh_rules_history_of(key) | LH_HISTORY_CONFINED));
+    *ret = LH_TAKE(closed);
+    return LH_SUCCESS;
+}
+
+lh_err lh_rules_mark_copied(const lh_attributes *key, lh_attributes **ret)
+{
+    LH_AUTO(lh_attributes_freep) lh_attributes *marked = NULL;
+    LH_TRY(lh_attributes_clone(key, &marked));
+    LH_TRY(lh_attributes_set_ulong(marked, LH_RULES_HISTORY, lh_rules_history_of(key) | LH_HISTORY_COPIED));
+    *ret = LH_TAKE(marked);
+    return LH_SUCCESS;
 }
 
 /* Bits of security, as SP 800-57 part 1 (5.6.1.1) counts them, down to its steps. */
@@ -212,10 +275,7 @@ static lh_err check_strength(const lh_attributes *wrapping, const lh_rules_shape
 static lh_err check_guarded(const lh_attributes *wrapping, const lh_mechanism *row)
 {
     if (!lh_rules_is_guardian(wrapping))
-        return LH_REFUSE(LH_E_DENIED, "key-not-wrappable",
-            "a sensitive key is wrapped only by a key that does nothing else and never leaves: made here, "
-            "sensitive, not extractable, CKA_WRAP and CKA_UNWRAP alone, CKA_ALLOWED_MECHANISMS of key "
-            "wrapping");
+        return refuse_unguarded();
     if (!lh_rules_proves_integrity(row->type))
         return LH_REFUSE(LH_E_DENIED, "key-not-wrappable",
             "%s does not protect a sensitive key: use AES key wrap or RSA-OAEP", row->name);

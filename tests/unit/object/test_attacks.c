@@ -174,6 +174,128 @@ static void test_confined_from_birth(void **state)
     refused(lh_rules_set(fit, more, LH_RULES_USER, &wider), "attribute-read-only");
 }
 
+static lh_attributes *closed_of(const lh_attributes *key)
+{
+    lh_attributes *closed = NULL;
+    ok(lh_rules_close(key, &closed));
+    return closed;
+}
+
+static bool allows(const lh_attributes *key, uint64_t mechanism)
+{
+    const lh_mechanism row = {.type = mechanism, .name = "", .uses = LH_USE_UNWRAP, .keys = LH_TYPE_AES};
+    return lh_ok(lh_rules_may_use(key, &row, LH_USE_UNWRAP, NOW));
+}
+
+/* A key that nobody confined becomes a guardian when it first wraps a sensitive key, and stays one. */
+static void test_closing(void **state)
+{
+    (void)state;
+    AUTO open = aes(TEMPLATE(B(CKA_WRAP, true), B(CKA_UNWRAP, true), B(CKA_ENCRYPT, false)), 32);
+    AUTO secret = target();
+    AUTO readable = aes(TEMPLATE(B(CKA_SENSITIVE, false), B(CKA_EXTRACTABLE, true)), 32);
+    assert_true(lh_rules_wrap_closes(open, secret));
+    assert_false(lh_rules_wrap_closes(open, readable));
+    refused(lh_rules_may_wrap(open, secret, &AES_KW), "key-not-wrappable");
+    AUTO closed = closed_of(open);
+    assert_true(lh_rules_is_guardian(closed));
+    assert_false(lh_rules_can_close(closed));
+    assert_false(lh_rules_wrap_closes(closed, secret));
+    ok(lh_rules_may_wrap(closed, secret, &AES_KW));
+    refused(lh_rules_may_wrap(closed, secret, &AES_GCM), "key-not-wrappable");
+    assert_true(allows(closed, CKM_AES_KEY_WRAP) && allows(closed, CKM_AES_KEY_WRAP_PAD));
+    assert_false(
+        allows(closed, CKM_AES_CBC_PAD) || allows(closed, CKM_AES_ECB) || allows(closed, CKM_AES_GCM));
+    AUTO weaker = TEMPLATE(U(CKA_KEY_TYPE, CKK_AES), B(CKA_SENSITIVE, false), B(CKA_EXTRACTABLE, true));
+    AUTO out = NULL;
+    refused(lh_rules_unwrap(closed, &AES_KW, weaker, LH_RULES_USER, &out), "template-inconsistent");
+    AUTO wide = EMPTY_TEMPLATE;
+    const uint64_t list[] = {CKM_AES_KEY_WRAP, CKM_AES_CBC_PAD};
+    add_list(wide, CKA_ALLOWED_MECHANISMS, list, 2);
+    AUTO copy = NULL;
+    refused(lh_rules_copy(closed, wide, LH_RULES_USER, &out), "attribute-read-only");
+    refused(lh_rules_set(closed, wide, LH_RULES_USER, &out), "attribute-read-only");
+    AUTO decrypt = TEMPLATE(B(CKA_DECRYPT, true));
+    refused(lh_rules_set(closed, decrypt, LH_RULES_USER, &out), "template-inconsistent");
+    AUTO nothing = EMPTY_TEMPLATE;
+    ok(lh_rules_copy(closed, nothing, LH_RULES_USER, &copy));
+    assert_true(lh_rules_is_guardian(copy));
+}
+
+/* Closing takes from a list of mechanisms, and adds nothing to it. */
+static void test_closing_never_widens(void **state)
+{
+    (void)state;
+    lh_attributes *template = TEMPLATE(B(CKA_WRAP, true), B(CKA_UNWRAP, true));
+    const uint64_t list[] = {CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP_KWP};
+    add_list(template, CKA_ALLOWED_MECHANISMS, list, 2);
+    AUTO open = aes(template, 32);
+    AUTO closed = closed_of(open);
+    assert_true(allows(closed, CKM_AES_KEY_WRAP_KWP));
+    assert_false(allows(closed, CKM_AES_KEY_WRAP) || allows(closed, CKM_AES_CBC_PAD));
+    template = TEMPLATE(B(CKA_WRAP, true), B(CKA_UNWRAP, true));
+    add_list(template, CKA_ALLOWED_MECHANISMS, list, 1);
+    AUTO never = aes(template, 32);
+    AUTO out = NULL;
+    refused(lh_rules_close(never, &out), "key-not-wrappable");
+}
+
+static void never_closes(const lh_attributes *key)
+{
+    AUTO secret = target();
+    AUTO out = NULL;
+    assert_false(lh_rules_can_close(key) || lh_rules_wrap_closes(key, secret));
+    refused(lh_rules_close(key, &out), "key-not-wrappable");
+    refused(lh_rules_may_wrap(key, secret, &AES_KW), "key-not-wrappable");
+}
+
+/* Whoever could have a free copy of it, its value, or another use of it. */
+static void test_not_to_be_closed(void **state)
+{
+    (void)state;
+    AUTO open = aes(TEMPLATE(B(CKA_WRAP, true), B(CKA_UNWRAP, true)), 32);
+    AUTO nothing = EMPTY_TEMPLATE;
+    AUTO copy = NULL;
+    AUTO marked = NULL;
+    ok(lh_rules_copy(open, nothing, LH_RULES_USER, &copy));
+    ok(lh_rules_mark_copied(open, &marked));
+    never_closes(copy);
+    never_closes(marked);
+    AUTO list = EMPTY_TEMPLATE;
+    confine(list);
+    AUTO late = NULL;
+    ok(lh_rules_set(marked, list, LH_RULES_USER, &late));
+    never_closes(late);
+    AUTO decrypts = aes(TEMPLATE(B(CKA_WRAP, true), B(CKA_DECRYPT, true)), 32);
+    never_closes(decrypts);
+    AUTO no = TEMPLATE(B(CKA_DECRYPT, false));
+    AUTO idle = NULL;
+    ok(lh_rules_set(decrypts, no, LH_RULES_USER, &idle));
+    never_closes(idle);
+    AUTO every = aes(EMPTY_TEMPLATE, 32);
+    never_closes(every);
+    AUTO mobile = aes(TEMPLATE(B(CKA_WRAP, true), B(CKA_SENSITIVE, true), B(CKA_EXTRACTABLE, true)), 32);
+    never_closes(mobile);
+    AUTO said = TEMPLATE(U(CKA_CLASS, CKO_SECRET_KEY), U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true),
+        S(CKA_VALUE, "0123456789abcdef0123456789abcdef"));
+    AUTO known = NULL;
+    ok(lh_rules_create(said, LH_RULES_USER, &known));
+    never_closes(known);
+    AUTO trusted = TEMPLATE(B(CKA_TRUSTED, true));
+    AUTO vouched = NULL;
+    AUTO public = TEMPLATE(U(CKA_CLASS, CKO_SECRET_KEY), U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true),
+        B(CKA_PRIVATE, false), S(CKA_VALUE, "0123456789abcdef0123456789abcdef"));
+    AUTO outside = NULL;
+    ok(lh_rules_create(public, LH_RULES_USER, &outside));
+    ok(lh_rules_set(outside, trusted, LH_RULES_SO, &vouched));
+    never_closes(vouched);
+    AUTO fit = guardian();
+    AUTO wraps = TEMPLATE(U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true), B(CKA_SENSITIVE, true));
+    AUTO unwrapped = NULL;
+    ok(lh_rules_unwrap(fit, &AES_KW, wraps, LH_RULES_USER, &unwrapped));
+    never_closes(unwrapped);
+}
+
 /* Re-import of a wrapped key with weaker attributes. */
 static void test_reimport_weaker(void **state)
 {
@@ -384,6 +506,9 @@ int main(void)
         cmocka_unit_test(test_roles_in_turn),
         cmocka_unit_test(test_two_lives_of_a_wrapping_key),
         cmocka_unit_test(test_confined_from_birth),
+        cmocka_unit_test(test_closing),
+        cmocka_unit_test(test_closing_never_widens),
+        cmocka_unit_test(test_not_to_be_closed),
         cmocka_unit_test(test_reimport_weaker),
         cmocka_unit_test(test_shortened_import),
         cmocka_unit_test(test_mechanisms_without_integrity),
