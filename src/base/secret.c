@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -298,6 +299,14 @@ void lh_secret_truncate(lh_secret *secret, size_t len)
     LH_POISON(secret->data, secret->len);
     LH_UNPOISON(secret->data, len);
     secret->len = len;
+}
+
+size_t lh_secret_budget(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return (size_t)limit.rlim_cur;
 }
 
 bool lh_secret_equal(const lh_secret *a, const lh_secret *b)

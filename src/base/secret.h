@@ -30,6 +30,10 @@ size_t lh_secret_len(const lh_secret *secret);
 /* Shorten to len (not more than it has); what is cut off is wiped. */
 void lh_secret_truncate(lh_secret *secret, size_t len);
 
+/* How much memory this process may lock in all (RLIMIT_MEMLOCK): what is kept in memory is sized by it.
+ * SIZE_MAX: any. */
+size_t lh_secret_budget(void);
+
 /* Constant time in the content; lengths are public. */
 bool lh_secret_equal(const lh_secret *a, const lh_secret *b);
 bool lh_equal_ct(const void *a, const void *b, size_t len);

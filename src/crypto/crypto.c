@@ -1,6 +1,8 @@
 /* The private library context and what is fetched from it once. */
 #include "crypto/openssl.h"
 
+#include "base/secret.h"
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -8,10 +10,12 @@
 #include <stdio.h>
 #include <time.h>
 
-#define SECURE_HEAP_SIZE                                                                                     \
-    ((size_t)1 << 20)      /* bytes: room for the private halves of some ten thousand pairs                  \
-                            */
-#define SECURE_HEAP_MIN 32 /* bytes of its smallest block */
+/* Private halves of pairs, about 1 KiB for each of RSA-2048 and 4 of RSA-8192; its pages are locked as they
+ * are used. */
+#define SECURE_HEAP_LEAST ((size_t)1 << 20)
+#define SECURE_HEAP_MOST ((size_t)1 << 26)
+#define SECURE_HEAP_ROOM ((size_t)1 << 17) /* kept free for what computing and a few imports at once take */
+#define SECURE_HEAP_MIN 32                 /* bytes of its smallest block */
 
 /* Indexed by LH_MD_. */
 static const char *const md_names[LH_MD_COUNT] = {"SHA1", "SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224",
@@ -84,17 +88,30 @@ static lh_err fetch(lh_crypto *c)
     return fetch_hmac(c);
 }
 
+/* A power of two; a quarter of what may be locked, since secrets of other kinds are, too. */
+static size_t heap_size(void)
+{
+    size_t quarter = lh_secret_budget() / 4;
+    size_t size = SECURE_HEAP_LEAST;
+    while (size < SECURE_HEAP_MOST && 2 * size <= quarter)
+        size *= 2;
+    return size;
+}
+
 lh_err lh_crypto_new(lh_crypto **ret)
 {
+    const size_t heap = heap_size();
     /* The system's openssl.cnf may load engines and other providers: not into the process that holds keys. */
     if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
         return LH_OPENSSL_FAIL("starting OpenSSL");
     /* Process-wide, and kept until exit. Where memory cannot be locked it is still wiped when freed. */
     if (!CRYPTO_secure_malloc_initialized())
-        (void)CRYPTO_secure_malloc_init(SECURE_HEAP_SIZE, SECURE_HEAP_MIN);
+        (void)CRYPTO_secure_malloc_init(heap, SECURE_HEAP_MIN);
     LH_AUTO(lh_crypto_freep) lh_crypto *c = calloc(1, sizeof(*c));
     if (!c)
         return LH_RAISE(LH_E_NOMEM, 0);
+    c->heap = heap;
+    pthread_mutex_init(&c->spare_lock, NULL);
     c->libctx = OSSL_LIB_CTX_new();
     if (!c->libctx)
         return LH_OPENSSL_FAIL("OSSL_LIB_CTX_new");
@@ -130,7 +147,34 @@ void lh_crypto_free(lh_crypto *c)
     if (c->provider)
         OSSL_PROVIDER_unload(c->provider);
     OSSL_LIB_CTX_free(c->libctx);
+    pthread_mutex_destroy(&c->spare_lock);
     free(c);
+}
+
+void lh_crypto_set_spare(lh_crypto *c, lh_crypto_spare_fn spare, void *arg)
+{
+    pthread_mutex_lock(&c->spare_lock);
+    if (spare || c->spare_arg == arg) {
+        c->spare = spare;
+        c->spare_arg = spare ? arg : NULL;
+    }
+    pthread_mutex_unlock(&c->spare_lock);
+}
+
+lh_err lh_crypto_make_room(lh_crypto *c)
+{
+    while (CRYPTO_secure_malloc_initialized() && CRYPTO_secure_used() + SECURE_HEAP_ROOM > c->heap) {
+        pthread_mutex_lock(&c->spare_lock);
+        bool given = c->spare && c->spare(c->spare_arg);
+        pthread_mutex_unlock(&c->spare_lock);
+        if (!given)
+            return LH_REFUSE(LH_E_LIMIT, "device-memory",
+                "the %zu KiB of locked memory for private keys are in use: raise RLIMIT_MEMLOCK "
+                "(LimitMEMLOCK= of "
+                "the unit) to four times what is needed",
+                c->heap / 1024);
+    }
+    return LH_SUCCESS;
 }
 
 const char *lh_crypto_version(void)

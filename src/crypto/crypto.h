@@ -14,6 +14,13 @@ LH_MUST lh_err lh_crypto_new(lh_crypto **ret);
 void lh_crypto_free(lh_crypto *c);
 LH_DEFINE_FREEP(lh_crypto, lh_crypto_free)
 
+/* What holds keys that it can make again: let go of some. False: there are none left. Called by any thread
+ * that makes a key of its own, one at a time. */
+typedef bool (*lh_crypto_spare_fn)(void *arg);
+/* Who is asked where locked memory for private keys runs short: the last one that was set. NULL: the one of
+ * arg is asked no more, and no call of it is under way. */
+void lh_crypto_set_spare(lh_crypto *c, lh_crypto_spare_fn spare, void *arg);
+
 /* "OpenSSL 3.0.19 27 Jan 2026": the library in use, as status shows it. A static string. */
 const char *lh_crypto_version(void);
 

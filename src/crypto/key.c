@@ -166,6 +166,8 @@ lh_err lh_key_import(
     LH_AUTO(lh_key_freep) lh_key *key = new_key(ck_type);
     if (!key)
         return LH_RAISE(LH_E_NOMEM, 0);
+    if (ck_class == CKO_PRIVATE_KEY)
+        LH_TRY(lh_crypto_make_room(c));
     LH_TRY(ops->import(c, ck_class, parts, key));
     *ret = LH_TAKE(key);
     return LH_SUCCESS;
@@ -243,6 +245,7 @@ lh_err lh_key_generate(
     const lh_key_ops *ops = ops_of(key->ck_type);
     if (!ops)
         return LH_RAISE(LH_E_INTERNAL, 0);
+    LH_TRY(lh_crypto_make_room(c));
     LH_TRY(ops->generate(c, row, params, parts, key));
     *ret = LH_TAKE(key);
     return LH_SUCCESS;

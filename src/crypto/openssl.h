@@ -10,6 +10,7 @@
 #include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
+#include <pthread.h>
 
 LH_DEFINE_FREEP(OSSL_LIB_CTX, OSSL_LIB_CTX_free)
 LH_DEFINE_FREEP(EVP_MD_CTX, EVP_MD_CTX_free)
@@ -52,6 +53,10 @@ struct lh_crypto {
     EVP_MAC *cmac;
     EVP_MAC *gmac;
     EVP_MAC_CTX *hmac_of[LH_MD_COUNT]; /* without a key: copied for each use, never changed */
+    size_t heap;                       /* bytes of OpenSSL's secure heap */
+    pthread_mutex_t spare_lock;
+    lh_crypto_spare_fn spare;
+    void *spare_arg;
     /* The last invocation field that a token's IV was made with (operation_aead.c). */
     _Atomic uint64_t iv_counter;
 };
@@ -68,6 +73,9 @@ struct lh_key {
     size_t point_len;
     uint8_t point[LH_KEY_POINT_MAX];
 };
+
+/* Before a private key is made. LH_E_LIMIT "device-memory". */
+LH_MUST lh_err lh_crypto_make_room(lh_crypto *c);
 
 /* The fetched algorithm of that name (as the rows of src/p11 spell it); NULL where there is none. */
 const EVP_MD *lh_crypto_md(const lh_crypto *c, const char *name);

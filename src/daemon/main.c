@@ -234,6 +234,7 @@ static lh_err drop_privileges(const lh_config *config, const become *b)
 /* --- main -------------------------------------------------------------------------------------------------
  */
 
+#define LOCKED_MEMORY ((rlim_t)256 << 20) /* bytes that main may lock, if it is let */
 #define DEFAULT_CONFIG "/etc/leasehold/leaseholdd.yaml"
 
 static lh_err load_config(daemon_parts *d)
@@ -370,11 +371,26 @@ static void raise_descriptors(void)
     }
 }
 
+/* Keys in memory are locked there, and what may be locked bounds how many are kept at once. Root, as which a
+ * service starts, may raise it. */
+static void raise_locked_memory(void)
+{
+    const struct rlimit wanted = {LOCKED_MEMORY, LOCKED_MEMORY};
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_MEMORY)
+        return;
+    if (limit.rlim_max < LOCKED_MEMORY && setrlimit(RLIMIT_MEMLOCK, &wanted) == 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit); /* without it fewer keys are kept */
+}
+
 static lh_err prepare(daemon_parts *d, pid_t attest)
 {
     LH_TRY(load_config(d));
     LH_TRY(lh_config_check(d->config, d->args.development));
     raise_descriptors();
+    raise_locked_memory();
     lh_log_set_level(d->config->log_level);
     become b;
     LH_TRY(find_user(d, &b));

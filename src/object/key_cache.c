@@ -247,6 +247,12 @@ uint64_t lh_key_cache_epoch(lh_key_cache *cache)
 }
 
 /* Uses that were reserved and not taken are lost with the object, so such ones go last. */
+static bool loses_uses(const node *n)
+{
+    return n->live->facts.uses != UINT64_MAX &&
+           atomic_load(&n->live->used) != atomic_load(&n->live->reserved);
+}
+
 static void make_room(lh_key_cache *cache, size_t bytes)
 {
     node *n = cache->oldest;
@@ -254,8 +260,7 @@ static void make_room(lh_key_cache *cache, size_t bytes)
         node *newer = n->newer;
         if (cache->count < cache->max_count && cache->bytes + bytes <= cache->max_bytes)
             return;
-        if (n->live->facts.uses == UINT64_MAX ||
-            atomic_load(&n->live->used) == atomic_load(&n->live->reserved))
+        if (!loses_uses(n))
             remove_at(cache, place_of(cache, n->live->facts.handle));
         n = newer;
     }
@@ -311,6 +316,22 @@ void lh_key_cache_drop_slot(lh_key_cache *cache, uint64_t slot)
         n = older;
     }
     pthread_mutex_unlock(&cache->lock);
+}
+
+bool lh_key_cache_spare(lh_key_cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    size_t wanted = cache->count / 8 + 1;
+    size_t before = cache->count;
+    for (int losing = 0; losing < 2 && before - cache->count < wanted; losing++)
+        for (node *newer, *n = cache->oldest; n && before - cache->count < wanted; n = newer) {
+            newer = n->newer;
+            if (losing || !loses_uses(n))
+                remove_at(cache, place_of(cache, n->live->facts.handle));
+        }
+    bool given = cache->count < before;
+    pthread_mutex_unlock(&cache->lock);
+    return given;
 }
 
 size_t lh_key_cache_count(lh_key_cache *cache)

@@ -205,6 +205,19 @@ static lh_err derive(lh_partitions *p, const lh_secret *root, const char *label,
         p->options.crypto, lh_secret_bytes(root), LH_BYTES_NONE, LH_BYTES_STR(label), LH_SHA256_SIZE, ret);
 }
 
+/* A key in the cache locks at most as much as it is charged: at most half of what may be locked, the rest is
+ * for session objects and all else. */
+static size_t cache_bytes(void)
+{
+    size_t half = lh_secret_budget() / 2;
+    return half < LH_LIMIT_CACHED_KEY_BYTES ? half : LH_LIMIT_CACHED_KEY_BYTES;
+}
+
+static bool spare_keys(void *arg)
+{
+    return lh_key_cache_spare(arg);
+}
+
 lh_err lh_partitions_open(const lh_partitions_options *options, lh_partitions **ret)
 {
     LH_AUTO(lh_partitions_freep) lh_partitions *p = calloc(1, sizeof(*p));
@@ -219,7 +232,8 @@ lh_err lh_partitions_open(const lh_partitions_options *options, lh_partitions **
     LH_TRY(derive(p, options->root, pepper_label, &p->pepper));
     LH_TRY(derive(p, options->root, ticket_label, &p->ticket_key));
     LH_TRY(lh_secret_random(LH_SHA256_SIZE, &p->known_key));
-    LH_TRY(lh_key_cache_new(LH_LIMIT_CACHED_KEYS, LH_LIMIT_CACHED_KEY_BYTES, &p->cache));
+    LH_TRY(lh_key_cache_new(LH_LIMIT_CACHED_KEYS, cache_bytes(), &p->cache));
+    lh_crypto_set_spare(options->crypto, spare_keys, p->cache);
     LH_TRY(load_profiles(p));
     LH_TRY(lh_record_each(options->records, LH_RECORD_PARTITION, load_partition, p));
     lh_partitions_sort(p);
@@ -251,6 +265,8 @@ void lh_partitions_free(lh_partitions *p)
         free(p->users);
         p->users = next;
     }
+    if (p->cache)
+        lh_crypto_set_spare(p->options.crypto, NULL, p->cache);
     lh_key_cache_free(p->cache);
     lh_secret_free(p->pepper);
     lh_secret_free(p->ticket_key);
