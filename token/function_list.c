@@ -46,14 +46,15 @@ static CK_FUNCTION_LIST_3_2 functions_3_2 = {.version = {3, 2},
     CK_FUNCTIONS_2_40_(MEMBER) CK_FUNCTIONS_3_0_(MEMBER) CK_FUNCTIONS_3_2_(MEMBER).C_GetInfo = get_info_3_2};
 #pragma GCC diagnostic pop
 
-/* PKCS#11 3.0 section 3.5: the name is a NUL-terminated string. */
+/* PKCS#11 3.0 section 3.5: the name is a NUL-terminated string. (void *: CK_UTF8CHAR in the specification,
+ * char in p11-kit 0.25.) */
 static unsigned char interface_name[] = "PKCS 11";
 /* The newest first: it is what an application gets that asks for none. */
 static CK_INTERFACE interfaces[] = {
-    {interface_name, &functions_3_2, CKF_INTERFACE_FORK_SAFE},
-    {interface_name, &functions_3_1, CKF_INTERFACE_FORK_SAFE},
-    {interface_name, &functions_3_0, CKF_INTERFACE_FORK_SAFE},
-    {interface_name, &functions, CKF_INTERFACE_FORK_SAFE},
+    {(void *)interface_name, &functions_3_2, CKF_INTERFACE_FORK_SAFE},
+    {(void *)interface_name, &functions_3_1, CKF_INTERFACE_FORK_SAFE},
+    {(void *)interface_name, &functions_3_0, CKF_INTERFACE_FORK_SAFE},
+    {(void *)interface_name, &functions, CKF_INTERFACE_FORK_SAFE},
 };
 
 EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)

@@ -6,8 +6,10 @@
 
 #include <p11-kit/pkcs11.h>
 
-#ifndef CKF_INTERFACE_FORK_SAFE
+/* p11-kit's header is 2.40 until its release 0.24 and 3.0 from 0.25 on: what of 3.0 it has is left to it. */
+#if CRYPTOKI_VERSION_MAJOR < 3
 #define CKF_INTERFACE_FORK_SAFE 0x00000001UL /* 3.0 base 3.5, CK_INTERFACE */
+#define CKF_END_OF_MESSAGE 0x00000001UL      /* 3.0 base 5.9.4, C_EncryptMessageNext */
 
 /* 3.0 base 3.5 */
 typedef struct CK_INTERFACE {
@@ -19,7 +21,6 @@ typedef CK_INTERFACE *CK_INTERFACE_PTR;
 typedef CK_INTERFACE_PTR *CK_INTERFACE_PTR_PTR;
 #endif
 
-#define CKF_END_OF_MESSAGE 0x00000001UL          /* 3.0 base 5.9.4, C_EncryptMessageNext */
 #define CKF_ASYNC_SESSION 0x00000008UL           /* 3.2 3.3, CK_SESSION_INFO */
 #define CKF_SEED_RANDOM_REQUIRED 0x02000000UL    /* 3.2 3.2, CK_TOKEN_INFO */
 #define CKF_ASYNC_SESSION_SUPPORTED 0x04000000UL /* 3.2 3.2, CK_TOKEN_INFO */
@@ -32,7 +33,9 @@ typedef CK_ULONG CK_MAC_GENERAL_PARAMS; /* 2.40 mechanisms 2.8, general block ci
 typedef CK_ULONG CK_EXTRACT_PARAMS;     /* 2.40 mechanisms 2.36, extraction of one key from another */
 
 /* 3.0 mechanisms 2.12.2 */
+#if CRYPTOKI_VERSION_MAJOR < 3
 typedef CK_ULONG CK_GENERATOR_FUNCTION;
+#endif
 #define CKG_NO_GENERATE 0x00000000UL
 #define CKG_GENERATE 0x00000001UL
 #define CKG_GENERATE_COUNTER 0x00000002UL
@@ -91,12 +94,19 @@ typedef struct CK_CCM_WRAP_PARAMS {
 } CK_CCM_WRAP_PARAMS;
 
 /* 3.0 mechanisms 2.58 */
+#if CRYPTOKI_VERSION_MAJOR < 3
 typedef struct CK_CHACHA20_PARAMS {
     CK_BYTE_PTR pBlockCounter;
     CK_ULONG blockCounterBits;
     CK_BYTE_PTR pNonce;
     CK_ULONG ulNonceBits;
 } CK_CHACHA20_PARAMS;
+#else
+/* p11-kit 0.25 has the two that follow with ulNonceBits for their length of the nonce, which is in bytes:
+ * here they have the specification's names, and the same layout. */
+#define CK_SALSA20_CHACHA20_POLY1305_PARAMS CK_SALSA20_CHACHA20_POLY1305_PARAMS_
+#define CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS_
+#endif
 
 /* 3.0 mechanisms 2.60 */
 typedef struct CK_SALSA20_CHACHA20_POLY1305_PARAMS {
@@ -260,6 +270,7 @@ typedef struct CK_ASYNC_DATA {
     typedef CK_RV (*CK_##name)(__VA_ARGS__);                                                                 \
     CK_RV name(__VA_ARGS__)
 
+#if CRYPTOKI_VERSION_MAJOR < 3
 /* 3.0 base 5.4 and 5.6 */
 CK_DECLARE_(C_GetInterfaceList, CK_INTERFACE *list, CK_ULONG *count);
 CK_DECLARE_(
@@ -303,6 +314,7 @@ CK_DECLARE_(C_VerifyMessageBegin, CK_SESSION_HANDLE session, void *parameter, CK
 CK_DECLARE_(C_VerifyMessageNext, CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len,
     unsigned char *part, CK_ULONG len, unsigned char *signature, CK_ULONG signature_len);
 CK_DECLARE_(C_MessageVerifyFinal, CK_SESSION_HANDLE session);
+#endif
 
 /* 3.2 5.15, the signature given first */
 CK_DECLARE_(C_VerifySignatureInit, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
@@ -339,27 +351,29 @@ CK_DECLARE_(C_AsyncJoin, CK_SESSION_HANDLE session, unsigned char *function, CK_
 #define CK_FUNCTIONS_2_40_(F)                                                                                \
     F(C_Initialize)                                                                                          \
     F(C_Finalize)                                                                                            \
-    F(C_GetInfo) F(C_GetFunctionList) F(C_GetSlotList) F(C_GetSlotInfo) F(C_GetTokenInfo) F(                 \
-        C_GetMechanismList) F(C_GetMechanismInfo) F(C_InitToken) F(C_InitPIN) F(C_SetPIN) F(C_OpenSession)   \
-        F(C_CloseSession) F(C_CloseAllSessions) F(C_GetSessionInfo) F(C_GetOperationState) F(                \
-            C_SetOperationState) F(C_Login) F(C_Logout) F(C_CreateObject) F(C_CopyObject) F(C_DestroyObject) \
-            F(C_GetObjectSize) F(C_GetAttributeValue) F(C_SetAttributeValue) F(C_FindObjectsInit)            \
-                F(C_FindObjects) F(C_FindObjectsFinal) F(C_EncryptInit) F(C_Encrypt) F(C_EncryptUpdate)      \
-                    F(C_EncryptFinal) F(C_DecryptInit) F(C_Decrypt) F(C_DecryptUpdate) F(C_DecryptFinal)     \
-                        F(C_DigestInit) F(C_Digest) F(C_DigestUpdate) F(C_DigestKey) F(C_DigestFinal)        \
-                            F(C_SignInit) F(C_Sign) F(C_SignUpdate) F(C_SignFinal) F(C_SignRecoverInit)      \
-                                F(C_SignRecover) F(C_VerifyInit) F(C_Verify) F(C_VerifyUpdate)               \
-                                    F(C_VerifyFinal) F(C_VerifyRecoverInit) F(C_VerifyRecover)               \
-                                        F(C_DigestEncryptUpdate) F(C_DecryptDigestUpdate)                    \
-                                            F(C_SignEncryptUpdate) F(C_DecryptVerifyUpdate) F(C_GenerateKey) \
-                                                F(C_GenerateKeyPair) F(C_WrapKey) F(C_UnwrapKey)             \
-                                                    F(C_DeriveKey) F(C_SeedRandom) F(C_GenerateRandom)       \
-                                                        F(C_GetFunctionStatus) F(C_CancelFunction)           \
-                                                            F(C_WaitForSlotEvent)
+    F(C_GetInfo)                                                                                             \
+    F(C_GetFunctionList) F(C_GetSlotList) F(C_GetSlotInfo) F(C_GetTokenInfo) F(C_GetMechanismList)           \
+        F(C_GetMechanismInfo) F(C_InitToken) F(C_InitPIN) F(C_SetPIN) F(C_OpenSession) F(C_CloseSession) F(  \
+            C_CloseAllSessions) F(C_GetSessionInfo) F(C_GetOperationState) F(C_SetOperationState) F(C_Login) \
+            F(C_Logout) F(C_CreateObject) F(C_CopyObject) F(C_DestroyObject) F(C_GetObjectSize)              \
+                F(C_GetAttributeValue) F(C_SetAttributeValue) F(C_FindObjectsInit) F(C_FindObjects)          \
+                    F(C_FindObjectsFinal) F(C_EncryptInit) F(C_Encrypt) F(C_EncryptUpdate) F(C_EncryptFinal) \
+                        F(C_DecryptInit) F(C_Decrypt) F(C_DecryptUpdate) F(C_DecryptFinal) F(C_DigestInit)   \
+                            F(C_Digest) F(C_DigestUpdate) F(C_DigestKey) F(C_DigestFinal) F(C_SignInit)      \
+                                F(C_Sign) F(C_SignUpdate) F(C_SignFinal) F(C_SignRecoverInit)                \
+                                    F(C_SignRecover) F(C_VerifyInit) F(C_Verify) F(C_VerifyUpdate)           \
+                                        F(C_VerifyFinal) F(C_VerifyRecoverInit) F(C_VerifyRecover)           \
+                                            F(C_DigestEncryptUpdate) F(C_DecryptDigestUpdate)                \
+                                                F(C_SignEncryptUpdate) F(C_DecryptVerifyUpdate)              \
+                                                    F(C_GenerateKey) F(C_GenerateKeyPair) F(C_WrapKey)       \
+                                                        F(C_UnwrapKey) F(C_DeriveKey) F(C_SeedRandom)        \
+                                                            F(C_GenerateRandom) F(C_GetFunctionStatus)       \
+                                                                F(C_CancelFunction) F(C_WaitForSlotEvent)
 #define CK_FUNCTIONS_3_0_(F)                                                                                 \
     F(C_GetInterfaceList)                                                                                    \
     F(C_GetInterface)                                                                                        \
-    F(C_LoginUser) F(C_SessionCancel) F(C_MessageEncryptInit) F(C_EncryptMessage) F(C_EncryptMessageBegin)   \
+    F(C_LoginUser)                                                                                           \
+    F(C_SessionCancel) F(C_MessageEncryptInit) F(C_EncryptMessage) F(C_EncryptMessageBegin)                  \
         F(C_EncryptMessageNext) F(C_MessageEncryptFinal) F(C_MessageDecryptInit) F(C_DecryptMessage)         \
             F(C_DecryptMessageBegin) F(C_DecryptMessageNext) F(C_MessageDecryptFinal) F(C_MessageSignInit)   \
                 F(C_SignMessage) F(C_SignMessageBegin) F(C_SignMessageNext) F(C_MessageSignFinal)            \
@@ -368,18 +382,21 @@ CK_DECLARE_(C_AsyncJoin, CK_SESSION_HANDLE session, unsigned char *function, CK_
 #define CK_FUNCTIONS_3_2_(F)                                                                                 \
     F(C_EncapsulateKey)                                                                                      \
     F(C_DecapsulateKey)                                                                                      \
-    F(C_VerifySignatureInit) F(C_VerifySignature) F(C_VerifySignatureUpdate) F(C_VerifySignatureFinal)       \
-        F(C_GetSessionValidationFlags) F(C_AsyncComplete) F(C_AsyncGetID) F(C_AsyncJoin)                     \
-            F(C_WrapKeyAuthenticated) F(C_UnwrapKeyAuthenticated)
+    F(C_VerifySignatureInit)                                                                                 \
+    F(C_VerifySignature) F(C_VerifySignatureUpdate) F(C_VerifySignatureFinal) F(C_GetSessionValidationFlags) \
+        F(C_AsyncComplete) F(C_AsyncGetID) F(C_AsyncJoin) F(C_WrapKeyAuthenticated)                          \
+            F(C_UnwrapKeyAuthenticated)
 
 #define CK_MEMBER_(name) CK_##name name;
 
 /* 3.0 base 3.6 (3.1 has the same list) and 3.2 3.6 */
+#if CRYPTOKI_VERSION_MAJOR < 3
 typedef struct CK_FUNCTION_LIST_3_0 {
     CK_VERSION version;
     CK_FUNCTIONS_2_40_(CK_MEMBER_)
     CK_FUNCTIONS_3_0_(CK_MEMBER_)
 } CK_FUNCTION_LIST_3_0;
+#endif
 
 typedef struct CK_FUNCTION_LIST_3_2 {
     CK_VERSION version;

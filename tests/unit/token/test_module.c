@@ -142,6 +142,12 @@ static void interfaces(void **state)
     }
     assert_int_equal(C_GetInterface(NULL, NULL, &i, 0), CKR_OK);
     assert_int_equal(((CK_VERSION *)i->pFunctionList)->minor, 2);
+    /* NSS asks so: no version, for use after fork. The newest list begins as the older ones do. */
+    assert_int_equal(C_GetInterface(TEXT("PKCS 11"), NULL, &i, CKF_INTERFACE_FORK_SAFE), CKR_OK);
+    assert_int_equal(((CK_VERSION *)i->pFunctionList)->major, 3);
+    assert_int_equal(((CK_VERSION *)i->pFunctionList)->minor, 2);
+    assert_int_equal(i->flags, CKF_INTERFACE_FORK_SAFE);
+    assert_int_equal(offsetof(CK_FUNCTION_LIST_3_2, C_EncapsulateKey), sizeof(CK_FUNCTION_LIST_3_0));
     assert_int_equal(C_GetInterface(TEXT("PKCS 11"), &(CK_VERSION){4, 0}, &i, 0), CKR_FUNCTION_FAILED);
     assert_int_equal(C_GetInterface(TEXT("Vendor"), NULL, &i, 0), CKR_FUNCTION_FAILED);
     assert_int_equal(C_GetInterface(NULL, NULL, &i, 2), CKR_FUNCTION_FAILED);
