@@ -1,14 +1,18 @@
 /* Many applications at once. Each process loads the module by itself, opens its sessions, and when all have,
  * signs.
  *
- * usage: crowd MODULE TOKEN KEY PIN PROCESSES SESSIONS SIGNATURES [--recover SECONDS]
- *   PIN: "-" for a token that wants none. --recover: go on signing for so long; after an error close, open
- * and log in again, as applications do, and count what went wrong. Prints "ready" when all sessions are open,
+ * usage: crowd MODULE TOKEN KEY PIN PROCESSES SESSIONS SIGNATURES [--recover|--go-on SECONDS]
+ *   PIN: "-" for a token that wants none. --recover: go on signing for so long, or until SIGTERM; after an
+ * error close, open and log in again, as applications do, and count what went wrong. --go-on: the same, but
+ * after an error just go on. Prints "ready" when all sessions are open,
  * then "signed N errors N processes N", then each kind of error and how often. Exit status 0 where every
- * process signed at least once, and without --recover nothing failed. */
+ * process signed at least once and, with either option, once after its last error; without one nothing
+ * failed. */
 #include "pkcs11_client.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -23,6 +27,7 @@ typedef struct {
     unsigned long errors;
     unsigned long processes; /* that signed */
     unsigned long ready;
+    bool stop;
     struct {
         CK_RV rv;
         unsigned long count;
@@ -34,6 +39,7 @@ static const char *token_label;
 static const char *key_label;
 static const char *pin;
 static unsigned sessions;
+static bool reopens; /* after errors */
 static CK_SESSION_HANDLE handles[SESSIONS_MAX];
 
 static void count_error(CK_RV rv)
@@ -103,6 +109,8 @@ static double now(void)
 static void recover(client *c, CK_OBJECT_HANDLE *key)
 {
     (void)usleep(20000);
+    if (!reopens)
+        return;
     CK_SLOT_ID slot = 0;
     if (find_slot(c->f, &slot) == CKR_OK)
         (void)c->f->C_CloseAllSessions(slot);
@@ -134,9 +142,13 @@ static int work(const char *module, unsigned long signatures, double seconds, in
         return 1;
     unsigned long done = 0;
     double end = now() + seconds;
-    for (unsigned turn = 0; seconds > 0 ? now() < end : turn < signatures; turn++) {
+    bool last_good = false;
+    for (unsigned turn = 0;
+         seconds > 0 ? now() < end && !__atomic_load_n(&all->stop, __ATOMIC_RELAXED) : turn < signatures;
+         turn++) {
         rv = key != 0 ? sign(&c, key, turn) : CKR_KEY_HANDLE_INVALID;
-        if (rv == CKR_OK) {
+        last_good = rv == CKR_OK;
+        if (last_good) {
             done++;
             continue;
         }
@@ -148,14 +160,20 @@ static int work(const char *module, unsigned long signatures, double seconds, in
     if (done > 0)
         __atomic_fetch_add(&all->processes, 1, __ATOMIC_RELAXED);
     (void)c.f->C_Finalize(NULL);
-    return done > 0 ? 0 : 1;
+    return last_good ? 0 : 1;
+}
+
+static void on_term(int signal_number)
+{
+    (void)signal_number;
+    __atomic_store_n(&all->stop, true, __ATOMIC_RELAXED);
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 8 && argc != 10) {
-        (void)fprintf(
-            stderr, "usage: crowd MODULE TOKEN KEY PIN PROCESSES SESSIONS SIGNATURES [--recover SECONDS]\n");
+        (void)fprintf(stderr,
+            "usage: crowd MODULE TOKEN KEY PIN PROCESSES SESSIONS SIGNATURES [--recover|--go-on SECONDS]\n");
         return 2;
     }
     token_label = argv[2];
@@ -164,10 +182,12 @@ int main(int argc, char **argv)
     unsigned long processes = strtoul(argv[5], NULL, 10);
     sessions = (unsigned)strtoul(argv[6], NULL, 10);
     double seconds = argc == 10 ? strtod(argv[9], NULL) : 0;
+    reopens = argc == 10 && strcmp(argv[8], "--recover") == 0;
     all = mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int go[2];
     if (sessions == 0 || sessions > SESSIONS_MAX || all == MAP_FAILED || pipe(go) != 0)
         return 2;
+    (void)signal(SIGTERM, on_term);
     for (unsigned long i = 0; i < processes; i++) {
         pid_t pid = fork();
         if (pid < 0)
@@ -186,7 +206,8 @@ int main(int argc, char **argv)
     bool good = true;
     for (unsigned long i = 0; i < processes; i++) {
         int status = 0;
-        (void)wait(&status);
+        while (wait(&status) < 0 && errno == EINTR)
+            ;
         good = good && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     }
     (void)printf("signed %lu errors %lu processes %lu\n", all->signed_, all->errors, all->processes);

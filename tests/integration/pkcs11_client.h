@@ -55,10 +55,10 @@ static inline void client_load(client *c, const char *module)
     memcpy(&get, &symbol, sizeof get);
     client_check("C_GetFunctionList", get(&c->f));
     client_check("C_Initialize", c->f->C_Initialize(NULL));
-    CK_SLOT_ID slot = 0;
-    CK_ULONG count = 1;
-    client_check("C_GetSlotList", c->f->C_GetSlotList(CK_TRUE, &slot, &count));
-    client_check("C_OpenSession", c->f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &c->session));
+    CK_SLOT_ID slots[64] = {0};
+    CK_ULONG count = 64;
+    client_check("C_GetSlotList", c->f->C_GetSlotList(CK_TRUE, slots, &count));
+    client_check("C_OpenSession", c->f->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &c->session));
 }
 
 /* The first object of a label and class; 0: none. */

@@ -1,0 +1,30 @@
+#!/bin/bash
+# fork in every state of an application, on a standalone partition and on the leased one: the child begins anew with a
+# login of its own, or goes on without one; the parent is as it was.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/token.sh"
+lh_founded
+cat >"$T/policy.yaml" <<YAML
+trust_domain: test.example
+workloads:
+  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
+roles:
+  - { name: leased, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa, ecdsa-sha256], ttl: 10m }
+grants:
+  - { workload: "spiffe://test.example/me", role: leased }
+YAML
+lh_policy "$T/policy.yaml"
+start app "$(id -un)"
+leased=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | head -n 1)
+finish app
+lh_partition vault
+enter app vault
+answers app "object [0-9]+" pair mine token
+answers app "object [0-9]+" key cipher token
+
+expect_output "on a standalone partition" "^after C_Finalize" \
+    "$T/tests/fork_states" "$LEASEHOLD_MODULE" vault $USER_PIN states mine cipher
+sed 's/^/    /' "$T/last-output"
+expect_output "on the leased partition" "^after C_Finalize" \
+    "$T/tests/fork_states" "$LEASEHOLD_MODULE" "$leased" - states leased -
+[ "$(wc -l <"$T/last-output")" = 12 ] || die "states: $(cat "$T/last-output")"
