@@ -21,13 +21,17 @@ lh_token_slot *lh_token_slot_keep(lh_token *token, CK_SLOT_ID id)
     lh_token_slot *slot = lh_token_slot_find(token, id);
     if (slot)
         return slot;
-    lh_token_slot **slots = reallocarray(token->slots, token->slot_count + 1, sizeof(lh_token_slot *));
-    if (!slots)
-        return NULL;
-    token->slots = slots;
+    lh_token_slot **slots = calloc(token->slot_count + 1, sizeof(*slots));
     slot = calloc(1, sizeof(*slot));
-    if (!slot)
+    if (!slots || !slot) {
+        free(slots);
+        free(slot);
         return NULL;
+    }
+    if (token->slot_count > 0)
+        memcpy(slots, token->slots, token->slot_count * sizeof(*slots));
+    free(token->slots);
+    token->slots = slots;
     slot->id = id;
     slot->user = LH_TOKEN_NOBODY;
     slot->ticket.max = LH_WIRE_TICKET_MAX;

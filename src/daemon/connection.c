@@ -162,11 +162,16 @@ static void take_message(lh_connection *c)
         lh_dispatch(c);
         return;
     }
-    bool fatal = err.code == LH_E_PROTOCOL || err.code == LH_E_CORRUPT;
-    if (lh_ok(lh_call_error(header.call, header.id, err, lh_err_last(), &c->outgoing)))
+    const bool fatal = err.code == LH_E_PROTOCOL || err.code == LH_E_CORRUPT;
+    const bool told = lh_ok(lh_call_error(header.call, header.id, err, lh_err_last(), &c->outgoing));
+    if (told && !fatal) {
         lh_connection_flush(c);
-    if (fatal)
-        lh_connection_shut(c);
+        return;
+    }
+    /* The last it hears: whether it could be sent does not matter any more. */
+    if (told)
+        LH_IGNORE(lh_message_send(c->options.fd, lh_buf_bytes(&c->outgoing), -1, MSG_DONTWAIT));
+    lh_connection_shut(c);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
