@@ -201,6 +201,24 @@ static lh_err complete(rsa *r)
     return check_coefficient(r);
 }
 
+/* OpenSSL 3.0 keeps the parts that it was given one by one in ordinary memory, and those that it has read as
+ * DER in its secure heap: the same key, read. */
+static lh_err move_to_secure(lh_crypto *c, EVP_PKEY **key)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PrivateKey(*key, &der);
+    if (len <= 0)
+        return LH_OPENSSL_FAIL("making an RSA key");
+    const unsigned char *at = der;
+    EVP_PKEY *read = d2i_PrivateKey_ex(EVP_PKEY_RSA, NULL, &at, len, c->libctx, NULL);
+    OPENSSL_clear_free(der, (size_t)len);
+    if (!read)
+        return LH_OPENSSL_FAIL("making an RSA key");
+    EVP_PKEY_free(*key);
+    *key = read;
+    return LH_SUCCESS;
+}
+
 static lh_err make(lh_crypto *c, const rsa *r, bool private, lh_key *key)
 {
     LH_AUTO(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
@@ -211,6 +229,8 @@ static lh_err make(lh_crypto *c, const rsa *r, bool private, lh_key *key)
             return LH_OPENSSL_FAIL("making an RSA key");
     LH_TRY(lh_pkey_from(c, "RSA", bld, private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, &key->pkey));
     key->private_half = private;
+    if (private)
+        LH_TRY(move_to_secure(c, &key->pkey));
     key->bits = (unsigned)BN_num_bits(r->part[N]);
     return LH_SUCCESS;
 }
