@@ -384,9 +384,21 @@ static void open_document(builder *b, lh_place place)
         fail(b, place, "expected one document, found another");
 }
 
+/* Where an event begins; NULL for a value that nothing was written for, and for what is not in the text.
+ * (There 0.8 gives an empty mark behind the key, 0.7 none.) */
+static const struct fy_mark *mark_of(struct fy_event *event)
+{
+    const struct fy_mark *start = fy_event_start_mark(event);
+    const struct fy_mark *end = fy_event_end_mark(event);
+    bool nothing = event->type == FYET_SCALAR && start != NULL && end != NULL &&
+                   start->input_pos == end->input_pos &&
+                   fy_token_scalar_style(event->scalar.value) == FYSS_PLAIN;
+    return nothing ? NULL : start;
+}
+
 static void take_event(builder *b, struct fy_event *event)
 {
-    const struct fy_mark *mark = fy_event_start_mark(event);
+    const struct fy_mark *mark = mark_of(event);
     lh_place place = mark != NULL ? place_of(b, start_of(b, mark->input_pos)) : b->last;
     b->last = place;
     switch (event->type) {
