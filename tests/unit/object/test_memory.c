@@ -98,8 +98,6 @@ static void test_session_keys_to_the_end(void **state)
         if (lh_ok(err))
             err = try_sign(a, handle);
     }
-    extern size_t CRYPTO_secure_used(void);
-    fprintf(stderr, "used %zu ", CRYPTO_secure_used());
     assert_true(made > 500 && made < 4000);
     assert_refusal(err, "device-memory");
     assert_refusal(try_sign(b, kept), "device-memory");
