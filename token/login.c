@@ -228,16 +228,18 @@ CK_RV C_InitToken(CK_SLOT_ID slot, unsigned char *pin, CK_ULONG pin_len, unsigne
 
 static CK_RV init_pin(lh_token *token, lh_token_session *session, lh_bytes pin)
 {
-    const lh_token_slot *slot = lh_token_slot_find(token, session->slot);
-    if (!slot || slot->user != CKU_SO)
-        return CKR_USER_NOT_LOGGED_IN; /* of the leased partition, which has no security officer, too */
+    if (lh_token_session_leased(session))
+        return CKR_USER_NOT_LOGGED_IN; /* it has no security officer */
+    if (!session->rw)
+        return CKR_SESSION_READ_ONLY;
     if (!pin.data)
         return CKR_ARGUMENTS_BAD;
     if (pin.len > LH_WIRE_PIN_MAX)
         return CKR_PIN_LEN_RANGE;
     if (session->pending != 0)
         return CKR_OPERATION_ACTIVE;
-    lh_init_pin_request request = {slot->id, pin, session->async};
+    /* Who may is the daemon's to say: where the officer is a quorum, nobody is logged in as one. */
+    lh_init_pin_request request = {session->slot, pin, session->async};
     lh_init_pin_reply reply;
     lh_err err = lh_token_call(token, LH_CALL_INIT_PIN, &request, &reply, 0);
     if (!lh_ok(err))

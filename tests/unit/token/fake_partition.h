@@ -230,6 +230,8 @@ static lh_err fake_pins(fake_control *c, fake_client *client, unsigned call, con
     } else if (call == LH_CALL_INIT_PIN) {
         if (c->quorum && !q->init_pin.async)
             return LH_REFUSE(LH_E_QUORUM, "partition-quorum", "officers are needed");
+        if (!c->quorum && client->user[q->init_pin.slot] != CKU_SO + 1)
+            return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "not the officer");
         if (!c->quorum)
             fake_pin_set(fake_vault.partitions[q->init_pin.slot].pin, q->init_pin.pin);
     } else {

@@ -216,6 +216,9 @@ static void tokens_and_pins(void **state)
     assert_int_equal(C_InitToken(2, TEXT("secret"), 6, label), CKR_SESSION_EXISTS);
     assert_int_equal(login(s, CKU_USER, "1234"), CKR_USER_PIN_NOT_INITIALIZED);
     assert_int_equal(C_InitPIN(s, TEXT("1234"), 4), CKR_USER_NOT_LOGGED_IN);
+    CK_SESSION_HANDLE ro = open_on(2, 0);
+    assert_int_equal(C_InitPIN(ro, TEXT("1234"), 4), CKR_SESSION_READ_ONLY);
+    assert_int_equal(C_CloseSession(ro), CKR_OK);
     assert_int_equal(login(s, CKU_SO, "secret"), CKR_OK);
     assert_int_equal(C_InitPIN(s, NULL, 0), CKR_ARGUMENTS_BAD);
     assert_int_equal(C_InitPIN(s, TEXT("1234"), 256), CKR_PIN_LEN_RANGE);
