@@ -1,0 +1,28 @@
+#!/bin/bash
+# Sixteen threads of one process, in sessions of their own and in shared ones: no answer is another's, none hangs.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/token.sh"
+lh_founded
+cat >"$T/policy.yaml" <<YAML
+trust_domain: test.example
+workloads:
+  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
+roles:
+  - { name: leased, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
+grants:
+  - { workload: "spiffe://test.example/me", role: leased }
+YAML
+lh_policy "$T/policy.yaml"
+leased=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | head -n 1)
+lh_partition vault
+enter app vault
+answers app "object [0-9]+" pair mine token
+# Where the daemon hangs, what waits for it ends after a minute; a deadlock in the module never.
+expect_output "on a standalone partition" "wrong 0" \
+    timeout 100 "$T/tests/threads" "$LEASEHOLD_MODULE" vault $USER_PIN mine 16 4
+step "$(tail -n 1 "$T/last-output")"
+expect_output "on the leased partition" "wrong 0" \
+    timeout 100 "$T/tests/threads" "$LEASEHOLD_MODULE" "$leased" - leased 16 3
+step "$(tail -n 1 "$T/last-output")"
+answers app ok sign
+answers app none find t0-0
