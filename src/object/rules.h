@@ -34,7 +34,9 @@ enum {
     LH_HISTORY_SIGN = 16, /* SIGN, SIGN_RECOVER, VERIFY of a secret key: whatever computes with the key */
     LH_HISTORY_DERIVE = 32,
     LH_HISTORY_ENCAPSULATE = 64, /* DECAPSULATE of a private key */
-    LH_HISTORY_MIXED = 256,      /* derived by mixing a sensitive key with data that others know */
+    LH_HISTORY_MIXED = 256,      /* derived by mixing a sensitive key with data that others know; or unwrapped
+                                    by a guardian, or once extractable, so that there may be another key of the
+                                    same value, or of which it is a part: it is mixed with nothing */
     LH_HISTORY_CLOSED = 512,     /* public key: its private half, made with it, is a guardian */
     LH_HISTORY_CONFINED = 1024,  /* born with CKA_ALLOWED_MECHANISMS that all prove integrity, or closed */
     LH_HISTORY_COPIED = 2048,    /* copied while it could have been closed, or such a copy: it never can be */

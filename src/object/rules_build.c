@@ -375,6 +375,11 @@ uint64_t lh_rules_history_of(const lh_attributes *object)
     return lh_attributes_ulong(object, LH_RULES_HISTORY, 0);
 }
 
+lh_err lh_rules_add_history(lh_attributes *object, uint64_t bits)
+{
+    return lh_attributes_set_ulong(object, LH_RULES_HISTORY, lh_rules_history_of(object) | bits);
+}
+
 lh_err lh_rules_template_of(const lh_attributes *key, unsigned long type, lh_attributes **ret)
 {
     lh_bytes value = LH_BYTES_NONE;

@@ -69,16 +69,15 @@ static lh_err check_change(const lh_attributes *object, const lh_rules_shape *sh
 }
 
 /* Roles that a key gets later. One that wraps, or unwraps, never gets another: what it wrapped would be open
- * to it. A cipher's key that derives by encrypting does not encrypt for others, nor the other way round;
- * since copies part ways, it derives from birth or never. */
+ * to it. A cipher's key that derives by encrypting does nothing else, nor the other way round; since
+ * copies part ways, it derives from birth or never. */
 static bool may_gain(const lh_rules_shape *shape, uint64_t history, uint64_t gained)
 {
     if (gained && (history & (LH_HISTORY_WRAP | LH_HISTORY_UNWRAP)))
         return false;
     if (shape->kind != LH_KIND_SECRET || !(shape->key & (LH_TYPE_AES | LH_TYPE_DES3)))
         return true;
-    const uint64_t ciphers = LH_HISTORY_ENCRYPT | LH_HISTORY_DECRYPT;
-    return !(gained & LH_HISTORY_DERIVE) && !((gained & ciphers) && (history & LH_HISTORY_DERIVE));
+    return !(gained & LH_HISTORY_DERIVE) && !(gained && (history & LH_HISTORY_DERIVE));
 }
 
 static lh_err add_roles(lh_attributes *object, const lh_rules_shape *shape)
@@ -98,6 +97,7 @@ static lh_err apply(
 {
     lh_rules_shape shape;
     LH_TRY(lh_rules_shape_of(object, &shape));
+    const bool could_leave = lh_attributes_bool(object, CKA_EXTRACTABLE, false);
     for (size_t i = 0; i < lh_attributes_count(template); i++) {
         const lh_attribute a = lh_attributes_at(template, i);
         lh_bytes before = LH_BYTES_NONE;
@@ -109,6 +109,9 @@ static lh_err apply(
         LH_TRY(lh_attributes_set(object, a.type, a.value));
     }
     LH_TRY(add_roles(object, &shape));
+    if ((shape.kind & LH_KIND_HIDDEN_KEY) && could_leave &&
+        !lh_attributes_bool(object, CKA_EXTRACTABLE, false))
+        LH_TRY(lh_rules_add_history(object, LH_HISTORY_MIXED)); /* there may be another life of it */
     return lh_rules_check_whole(object, &shape);
 }
 
@@ -141,8 +144,7 @@ lh_err lh_rules_copy(
     LH_TRY(apply(copy, template, LH_WHEN_COPY, user));
     lh_attributes_remove(copy, CKA_UNIQUE_ID);
     if (lh_rules_can_close(object))
-        LH_TRY(
-            lh_attributes_set_ulong(copy, LH_RULES_HISTORY, lh_rules_history_of(copy) | LH_HISTORY_COPIED));
+        LH_TRY(lh_rules_add_history(copy, LH_HISTORY_COPIED));
     const bool private = lh_attributes_bool(copy, CKA_PRIVATE, false);
     if (!private && lh_attributes_bool(object, CKA_PRIVATE, false))
         return LH_REFUSE(

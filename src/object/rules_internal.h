@@ -46,6 +46,7 @@ LH_MUST lh_err lh_rules_set_origin(lh_attributes *key, bool local, bool clean, u
 /* LH_HISTORY_ bits of the roles that an object has now. */
 uint64_t lh_rules_roles_of(const lh_attributes *object, unsigned kind);
 uint64_t lh_rules_history_of(const lh_attributes *object);
+LH_MUST lh_err lh_rules_add_history(lh_attributes *object, uint64_t bits);
 /* Some template of a key (CKA_UNWRAP_TEMPLATE …), parsed; NULL where it has none. */
 LH_MUST lh_err lh_rules_template_of(const lh_attributes *key, unsigned long type, lh_attributes **ret);
 /* A key whose value may not be read: sensitive, or not extractable. */

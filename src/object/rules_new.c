@@ -216,6 +216,8 @@ lh_err lh_rules_unwrap(const lh_attributes *unwrapping, const lh_mechanism *row,
     LH_AUTO(lh_attributes_freep) lh_attributes *object = NULL;
     LH_TRY(build_from_key(&order, &shape, &object));
     LH_TRY(lh_rules_set_origin(object, false, false, LH_RULES_NOT_SAID));
+    if (lh_rules_is_guardian(unwrapping)) /* what it is of may be told by what else it is: PKCS #8 of a key */
+        LH_TRY(lh_rules_add_history(object, LH_HISTORY_MIXED));
     *ret = LH_TAKE(object);
     return LH_SUCCESS;
 }
@@ -276,6 +278,22 @@ static uint64_t length_of(uint64_t natural, const lh_attributes *template, uint3
     return key == LH_TYPE_DES3 ? 24 : key == LH_TYPE_CHACHA20 ? 32 : natural;
 }
 
+/* What comes of encrypting by the key could be had outside as well: it, or a copy, does something else than
+ * deriving (a MAC of one block, and wrapping a known key, encrypt too), or it leaves and comes back to do so.
+ */
+static bool is_computable(const lh_attributes *base)
+{
+    return (lh_rules_history_of(base) & ~(uint64_t)LH_HISTORY_DERIVE) ||
+           lh_attributes_bool(base, CKA_EXTRACTABLE, false);
+}
+
+/* Keys that are several keys, or are found out by what of them is known: joined of a hidden and a known part,
+ * an XTS key encrypts by the hidden part alone; RC4 with a known prefix is WEP. */
+static bool is_divisible(uint32_t key)
+{
+    return (key & (LH_TYPE_AES_XTS | LH_TYPE_DES3 | LH_TYPE_RC4)) != 0;
+}
+
 /* A hidden key mixed with what others know: only to a key that stays hidden itself, is too long to be found
  * by trying, and goes through no second mixing (data before a key, and then the first bytes of both, are the
  * key byte by byte). */
@@ -283,10 +301,11 @@ static lh_err check_mixing(
     const lh_rules_derivation *from, const lh_mechanism *row, const lh_attributes *template, uint32_t key)
 {
     const enum mixing mixing = mixing_of(row);
-    const uint64_t history = lh_rules_history_of(from->base);
     const uint32_t base = lh_key_type_of((unsigned long)lh_attributes_ulong(from->base, CKA_KEY_TYPE, 0));
-    const bool computable = mixing == MIX_ENCRYPT && (history & (LH_HISTORY_ENCRYPT | LH_HISTORY_DECRYPT));
-    if (any_mixed(from) || computable || (mixing == MIX_XOR && base == LH_TYPE_DES3))
+    const bool telling = mixing == MIX_ENCRYPT
+                             ? is_computable(from->base)
+                             : is_divisible(key) || (mixing == MIX_XOR && is_divisible(base));
+    if (any_mixed(from) || telling)
         return LH_REFUSE(LH_E_DENIED, "key-function-not-permitted",
             "what %s makes of this key would tell of it, or could be computed outside", row->name);
     const uint64_t natural = natural_len(from, row);
@@ -311,10 +330,7 @@ static lh_err set_derived_origin(lh_attributes *object, const lh_rules_derivatio
         if (lh_attributes_has(object, types[i]))
             LH_TRY(lh_attributes_set_bool(object, types[i], held));
     }
-    if (mixed)
-        LH_TRY(lh_attributes_set_ulong(
-            object, LH_RULES_HISTORY, lh_rules_history_of(object) | LH_HISTORY_MIXED));
-    return LH_SUCCESS;
+    return mixed ? lh_rules_add_history(object, LH_HISTORY_MIXED) : LH_SUCCESS;
 }
 
 /* The class of what a row derives, where the template does not say. */

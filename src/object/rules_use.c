@@ -164,9 +164,11 @@ bool lh_rules_is_guardian(const lh_attributes *key)
         return false;
     const uint64_t history = lh_rules_history_of(key);
     const bool local = lh_attributes_bool(key, CKA_LOCAL, false);
-    const bool trusted = lh_attributes_bool(key, CKA_TRUSTED, false);
+    bool trusted = lh_attributes_bool(key, CKA_TRUSTED, false);
     if (shape.kind == LH_KIND_PUBLIC)
         return local ? (history & LH_HISTORY_CLOSED) != 0 : trusted;
+    trusted = trusted && lh_attributes_bool(key, CKA_SENSITIVE, false) &&
+              !lh_attributes_bool(key, CKA_EXTRACTABLE, true);
     const uint64_t harmless = LH_HISTORY_WRAP | LH_HISTORY_UNWRAP | LH_HISTORY_CONFINED;
     return (is_kept(key) || trusted) && (history & LH_HISTORY_CONFINED) && !(history & ~harmless);
 }
@@ -205,7 +207,7 @@ lh_err lh_rules_close(const lh_attributes *key, lh_attributes **ret)
         return refuse_unguarded();
     LH_TRY(lh_attributes_clone(key, &closed));
     LH_TRY(lh_attributes_set(closed, CKA_ALLOWED_MECHANISMS, lh_buf_bytes(&list)));
-    LH_TRY(lh_attributes_set_ulong(closed, LH_RULES_HISTORY, lh_rules_history_of(key) | LH_HISTORY_CONFINED));
+    LH_TRY(lh_rules_add_history(closed, LH_HISTORY_CONFINED));
     *ret = LH_TAKE(closed);
     return LH_SUCCESS;
 }
@@ -214,7 +216,7 @@ lh_err lh_rules_mark_copied(const lh_attributes *key, lh_attributes **ret)
 {
     LH_AUTO(lh_attributes_freep) lh_attributes *marked = NULL;
     LH_TRY(lh_attributes_clone(key, &marked));
-    LH_TRY(lh_attributes_set_ulong(marked, LH_RULES_HISTORY, lh_rules_history_of(key) | LH_HISTORY_COPIED));
+    LH_TRY(lh_rules_add_history(marked, LH_HISTORY_COPIED));
     *ret = LH_TAKE(marked);
     return LH_SUCCESS;
 }
