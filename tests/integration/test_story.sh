@@ -27,21 +27,25 @@ cat >"$work/expected" <<'STATES'
 13 open 3 0
 14 open 3 0
 15 open 3 0
-16 open 3 0
-17 open 3 0
-18 open 4 1
-19 open 4 1
-20 open 5 0
-21 open 6 0
-22 sealed - -
-23 open 6 0
+16 open 4 0
+17 open 4 0
+18 open 4 0
+19 open 4 0
+20 open 4 0
+21 open 4 0
+22 open 5 1
+23 open 5 1
 24 open 6 0
-25 down - -
+25 open 7 0
+26 sealed - -
+27 open 7 0
+28 open 7 0
+29 down - -
 STATES
 if ! diff -u "$work/expected" "$work/states"; then
     echo "the vault's states are not those of the story"
     cat "$work/out"
     exit 1
 fi
-[ "$(grep -c '^ok ' "$work/out")" = 25 ] || { cat "$work/out"; exit 1; }
+[ "$(grep -c '^ok ' "$work/out")" = 29 ] || { cat "$work/out"; exit 1; }
 cat "$work/out"
