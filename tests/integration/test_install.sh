@@ -41,7 +41,7 @@ setting() { sed -n "s/^$1=//p" "$unit"; }
 sed "s|=!/usr/sbin|=!$T/root/usr/sbin|; s/^User=.*/User=$LH_DAEMON_USER/" "$unit" >"$T/leaseholdd.service"
 expect_ok "systemd reads it" systemd-analyze verify --man=no "$T/leaseholdd.service"
 [ ! -s "$T/last-output" ] || die "systemd has something to say of it"
-[ "$(setting ExecStart)" = "!/usr/sbin/leaseholdd --config /etc/leasehold/leaseholdd.yaml" ] || die "it starts another daemon"
+[ "$(setting ExecStart)" = "!/usr/sbin/leaseholdd" ] || die "it starts another daemon"
 [ "$(setting StateDirectoryMode)" = 0700 ] || die "the state folder is not the user's alone"
 
 # What systemd does for that unit: folders of the user, a bounding set, no new privileges, a socket for READY=1.
