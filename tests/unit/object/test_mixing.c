@@ -29,8 +29,9 @@ static void test_derivation_of_what_was_unwrapped(void **state)
     AUTO late = NULL;
     ok(lh_rules_set(master, stay, LH_RULES_USER, &late));
     tells(late, &ECB_DATA, 16, 16);
-    ok(lh_rules_copy(master, stay, LH_RULES_USER, &late));
-    tells(late, &ECB_DATA, 16, 16);
+    AUTO copy = NULL;
+    ok(lh_rules_copy(master, stay, LH_RULES_USER, &copy));
+    tells(copy, &ECB_DATA, 16, 16);
 }
 
 /* Known bytes beside a hidden key as one XTS key: its tweaks are encrypted by the hidden half alone, which is
