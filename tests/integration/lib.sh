@@ -117,6 +117,11 @@ lh_setup() {
     export TMPDIR=$T/tmp
     export LEASEHOLD_SOCKET=$T/run/vault.sock LEASEHOLD_MODULE=$T/bin/leasehold-pkcs11.so
     export LEASEHOLD_SERVER_UID=$LH_DAEMON_UID
+    # A module with sanitizers, for programs of ours that have them, too.
+    if [ -n "${LEASEHOLD_TEST_MODULE:-}" ]; then
+        cp "$LEASEHOLD_TEST_MODULE" "$LEASEHOLD_MODULE"
+        export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+    fi
 }
 
 # leasehold ARGS: the command under test

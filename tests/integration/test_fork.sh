@@ -14,9 +14,7 @@ grants:
   - { workload: "spiffe://test.example/me", role: leased }
 YAML
 lh_policy "$T/policy.yaml"
-start app "$(id -un)"
-leased=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | head -n 1)
-finish app
+lh_leased_label
 lh_partition vault
 enter app vault
 answers app "object [0-9]+" pair mine token
@@ -26,5 +24,5 @@ expect_output "on a standalone partition" "^after C_Finalize" \
     "$T/tests/fork_states" "$LEASEHOLD_MODULE" vault $USER_PIN states mine cipher
 sed 's/^/    /' "$T/last-output"
 expect_output "on the leased partition" "^after C_Finalize" \
-    "$T/tests/fork_states" "$LEASEHOLD_MODULE" "$leased" - states leased -
+    "$T/tests/fork_states" "$LEASEHOLD_MODULE" "$LEASED" - states leased -
 [ "$(wc -l <"$T/last-output")" = 12 ] || die "states: $(cat "$T/last-output")"

@@ -32,8 +32,7 @@ answers app ok update
 start leased "$(id -un)" session
 answers leased "key [0-9]+ .*" find leased
 answers leased CKR_OK sign ecdsa
-label=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | head -n 1)
-[ -n "$label" ] || die "the leased token has no label"
+lh_leased_label
 
 # --- a crash, and nobody does anything about it
 lh_daemon_kill9
@@ -63,7 +62,7 @@ step "the same after an orderly stop; while it was away, CKR_DEVICE_ERROR"
 : >"$T/pins" && : >"$T/fresh"
 background "$(id -un)" "$T/crowd-1" "$T/tests/crowd" "$LEASEHOLD_MODULE" vault crowd $USER_PIN 20 3 0 --go-on 300
 crowd_1=$LH_PID
-background "$(id -un)" "$T/crowd-2" "$T/tests/crowd" "$LEASEHOLD_MODULE" "$label" leased - 10 3 0 --recover 300
+background "$(id -un)" "$T/crowd-2" "$T/tests/crowd" "$LEASEHOLD_MODULE" "$LEASED" leased - 10 3 0 --recover 300
 crowd_2=$LH_PID
 pin_now() { # the PIN that was acknowledged last, and what may have been set after it
     sed -n 's/^did pin //p' "$T/pins" | tail -n 1
@@ -133,17 +132,14 @@ step "every object that was acknowledged is there, by its handle and its label, 
 entries() { # PARTITION: how many objects the vault counts
     leasehold partition show "$1" --json | json_get objects
 }
-counted() { # PARTITION: how many objects an application finds
-    pkcs11-tool --module "$LEASEHOLD_MODULE" --token-label "$1" --login --pin $USER_PIN -O 2>/dev/null | grep -c '^[A-Z][A-Za-z]* .*[Oo]bject' || true
-}
-[ "$(entries vault)" = "$(counted vault)" ] || die "vault: $(entries vault) objects counted, $(counted vault) found"
+answers app "$(entries vault)" count
 last=$(sed -n 's/^try token //p' "$T/fresh" | tail -n 1)
 start check
 answers check "slot [0-9]+" slot fresh
 answers check ok open rw
 ask check login user $USER_PIN
 if [ "$ANSWER" = ok ]; then
-    [ "$(entries fresh)" = "$(counted fresh)" ] || die "fresh: $(entries fresh) objects counted, $(counted fresh) found"
+    answers check "$(entries fresh)" count
     for name in $(sed -n 's/^try token //p' "$T/fresh" | head -n -2); do
         answers check none find "$name"
     done

@@ -13,7 +13,7 @@ grants:
   - { workload: "spiffe://test.example/me", role: leased }
 YAML
 lh_policy "$T/policy.yaml"
-leased=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | head -n 1)
+lh_leased_label
 lh_partition vault
 enter app vault
 answers app "object [0-9]+" pair mine token
@@ -22,7 +22,7 @@ expect_output "on a standalone partition" "wrong 0" \
     timeout 100 "$T/tests/threads" "$LEASEHOLD_MODULE" vault $USER_PIN mine 16 4
 step "$(tail -n 1 "$T/last-output")"
 expect_output "on the leased partition" "wrong 0" \
-    timeout 100 "$T/tests/threads" "$LEASEHOLD_MODULE" "$leased" - leased 16 3
+    timeout 100 "$T/tests/threads" "$LEASEHOLD_MODULE" "$LEASED" - leased 16 3
 step "$(tail -n 1 "$T/last-output")"
 answers app ok sign
 answers app none find t0-0

@@ -4,6 +4,7 @@
  *
  *   slot LABEL | slot #N     the token to use: "slot N", or "none"
  *   slots                    how many there are
+ *   label                    the token's
  *   open ro|rw|async         a session, which becomes the present one; its place is the first free one from 0
  *   on PLACE, close, closeall
  *   login so|user|context PIN; logout
@@ -101,6 +102,19 @@ static void count_slots(void)
     CK_RV rv = p11->C_GetSlotList(CK_FALSE, NULL, &count);
     if (rv == CKR_OK)
         (void)printf("%lu\n", count);
+    else
+        say(rv);
+}
+
+static void label(void)
+{
+    CK_TOKEN_INFO info;
+    CK_RV rv = p11->C_GetTokenInfo(slot, &info);
+    int len = sizeof info.label;
+    while (len > 0 && info.label[len - 1] == ' ')
+        len--;
+    if (rv == CKR_OK)
+        (void)printf("%.*s\n", len, (const char *)info.label);
     else
         say(rv);
 }
@@ -255,6 +269,23 @@ static void find(char *label)
         say_object(rv);
 }
 
+static void count_objects(void)
+{
+    CK_OBJECT_HANDLE some[64];
+    CK_ULONG total = 0;
+    CK_ULONG count = 0;
+    CK_RV rv = p11->C_FindObjectsInit(now(), NULL, 0);
+    do
+        rv = rv == CKR_OK ? p11->C_FindObjects(now(), some, 64, &count) : rv;
+    while (rv == CKR_OK && count > 0 && (total += count));
+    if (rv == CKR_OK)
+        rv = p11->C_FindObjectsFinal(now());
+    if (rv == CKR_OK)
+        (void)printf("%lu\n", total);
+    else
+        say(rv);
+}
+
 static CK_RV sign(const char *how)
 {
     CK_MECHANISM mechanism = {strcmp(how, "ecdsa-sha256") == 0 ? CKM_ECDSA_SHA256 : CKM_ECDSA, NULL, 0};
@@ -371,6 +402,8 @@ static bool obey_session(const char *word, char **a)
         choose_slot(a[0]);
     else if (strcmp(word, "slots") == 0)
         count_slots();
+    else if (strcmp(word, "label") == 0)
+        label();
     else if (strcmp(word, "open") == 0)
         say(open_session(a[0]));
     else if (strcmp(word, "on") == 0)
@@ -414,6 +447,8 @@ static bool obey_object(const char *word, char **a, size_t count)
         (void)printf("object %lu\n", object = strtoul(a[0], NULL, 10)), public_key = 0;
     else if (strcmp(word, "destroy") == 0)
         say(p11->C_DestroyObject(now(), object));
+    else if (strcmp(word, "count") == 0)
+        count_objects();
     else if (strcmp(word, "remaining") == 0)
         remaining();
     else if (strcmp(word, "sign") == 0)

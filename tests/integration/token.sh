@@ -69,6 +69,15 @@ lh_partition_number() {
     [ -n "$NUMBER" ] || die "no partition $1"
 }
 
+# lh_leased_label: the label of the leased partition's token, in LEASED
+lh_leased_label() {
+    start labelled
+    answers labelled "slot 0" slot "#0"
+    answers labelled ".+" label
+    LEASED=$ANSWER
+    finish labelled
+}
+
 # enter NAME PARTITION [USER]: a new application with a session in which the user is logged in
 enter() {
     start "$1" "${3:-$(id -un)}"
