@@ -11,6 +11,7 @@
 
 #define STANDALONE (UINT64_C(1) << 62)
 #define SESSION_OBJECT (UINT64_C(1) << 61)
+#define LEASED_VALUE_MAX 16384u   /* more than any attribute of a leased object has */
 #define STANDALONE_KEPT_MAX 4096u /* then all of them are forgotten */
 
 bool lh_token_is_standalone(uint64_t handle)
@@ -188,10 +189,11 @@ static bool matches_one(const lh_token_object *object, const CK_ATTRIBUTE *wante
     lh_wire_attribute a;
     if (!lh_token_object_attribute(object, wanted->type, &a) || a.flags != 0)
         return false;
-    uint8_t value[LH_WIRE_VALUE_MAX];
+    uint8_t value[LEASED_VALUE_MAX];
     size_t len = lh_attribute_to_native(
         lh_attribute_kind_of(wanted->type), a.value.data, a.value.len, value, sizeof(value));
-    return len == wanted->ulValueLen && (len == 0 || memcmp(value, wanted->pValue, len) == 0);
+    return len <= sizeof(value) && len == wanted->ulValueLen &&
+           (len == 0 || memcmp(value, wanted->pValue, len) == 0);
 }
 
 bool lh_token_object_matches(const lh_token_object *object, const CK_ATTRIBUTE *template, CK_ULONG count)

@@ -53,7 +53,7 @@ static CK_RV put_template(const CK_ATTRIBUTE *template, CK_ULONG count, unsigned
         if (rv != CKR_OK)
             return rv;
         if (out->status != LH_OK)
-            return CKR_HOST_MEMORY;
+            return out->status == LH_E_LIMIT ? CKR_DEVICE_MEMORY : CKR_HOST_MEMORY;
     }
     return CKR_OK;
 }

@@ -38,10 +38,10 @@ static void value_clear(struct value *value)
 
 static lh_err value_new(uint32_t type, lh_bytes bytes, bool secret, struct value *ret)
 {
-    if (bytes.len > LH_WIRE_VALUE_MAX)
+    const size_t max = secret ? LH_SECRET_MAX : LH_WIRE_VALUE_MAX;
+    if (bytes.len > max)
         return LH_REFUSE(LH_E_LIMIT, "attribute-value-invalid",
-            "attribute 0x%08lx has %zu bytes; at most %u are kept", (unsigned long)type, bytes.len,
-            LH_WIRE_VALUE_MAX);
+            "attribute 0x%08lx has %zu bytes; at most %zu are kept", (unsigned long)type, bytes.len, max);
     struct value value = {.type = type, .secret = secret, .len = (uint32_t)bytes.len};
     if (bytes.len && secret) {
         LH_TRY(lh_secret_copy(bytes, &value.hidden));

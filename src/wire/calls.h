@@ -31,7 +31,7 @@
 #define LH_WIRE_SIGNATURE_SHORT 1024u /* bytes of a signature that fits beside LH_WIRE_DATA_MAX of data */
 #define LH_WIRE_SIGNATURE_MAX 65536u  /* bytes of a signature to verify */
 #define LH_WIRE_ATTRIBUTES_MAX 65536u /* bytes of one object's or one template's attributes */
-#define LH_WIRE_VALUE_MAX 16384u      /* bytes of one attribute's value */
+#define LH_WIRE_VALUE_MAX 57344u      /* bytes of one attribute's value: others fit a template beside it */
 #define LH_WIRE_OBJECTS_MAX 126976u   /* bytes of the objects in one page of a search */
 #define LH_WIRE_TYPES_MAX 256u        /* attribute types asked for at once */
 #define LH_WIRE_JSON_MAX 130000u      /* bytes of an admin document */

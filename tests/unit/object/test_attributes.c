@@ -1,5 +1,7 @@
 #include "rules_support.h"
 
+#include "base/secret.h"
+
 #include "object/attributes.h"
 #include "wire/calls.h"
 
@@ -131,7 +133,10 @@ static void test_limits(void **state)
     refused(lh_attributes_set(set, CKA_LABEL, LH_BYTES(big, sizeof(big))), "attribute-value-invalid");
     refused(lh_attributes_set(set, CKA_ID, LH_BYTES(big, sizeof(big))), "attribute-value-invalid");
     assert_int_equal(lh_attributes_count(set), 1);
-    ok(lh_attributes_set_secret(set, CKA_VALUE, LH_BYTES(big, LH_WIRE_VALUE_MAX)));
+    ok(lh_attributes_set(set, CKA_VALUE, LH_BYTES(big, LH_WIRE_VALUE_MAX)));
+    refused(lh_attributes_set_secret(set, CKA_VALUE, LH_BYTES(big, LH_SECRET_MAX + 1)),
+        "attribute-value-invalid");
+    ok(lh_attributes_set_secret(set, CKA_VALUE, LH_BYTES(big, LH_SECRET_MAX)));
     for (unsigned long i = 2; i < LH_LIMIT_TEMPLATE; i++)
         ok(lh_attributes_set(set, 0x80000000UL + i, LH_BYTES_NONE));
     refused(lh_attributes_set(set, CKA_ID, LH_BYTES_NONE), "attribute-value-invalid");
