@@ -142,6 +142,67 @@ static void test_key_of_a_password(void **state)
     lh_application_free(a);
 }
 
+static void put_field(lh_buf *out, uint32_t type, const char *hex)
+{
+    uint8_t bytes[16];
+    assert_lh_ok(lh_unhex(hex, bytes, strlen(hex) / 2));
+    lh_put_u32(out, type);
+    lh_put_blob(out, LH_BYTES(bytes, strlen(hex) / 2));
+}
+
+/* Counter mode over HMAC-SHA-256, a counter of 32 bits and a label; further keys of 32 bytes each. */
+static lh_err derive(lh_application *a, uint64_t base, uint64_t len, uint32_t further, lh_buf *ret_handles)
+{
+    LH_AUTO(lh_buf_free) lh_buf params = LH_BUF_INIT(4096);
+    LH_AUTO(lh_buf_free) lh_buf template = LH_BUF_INIT(512);
+    LH_AUTO(lh_buf_free) lh_buf another = LH_BUF_INIT(512);
+    put_open_secret(&template, len);
+    put_open_secret(&another, 32);
+    lh_put_u32(&params, CKM_SHA256_HMAC);
+    lh_put_u32(&params, 2);
+    put_field(&params, 1, "0000000020");
+    put_field(&params, 4, "6c6162656c");
+    lh_put_blob(&params, LH_BYTES_NONE);
+    lh_put_u32(&params, further);
+    for (uint32_t i = 0; i < further; i++)
+        lh_put_blob(&params, lh_buf_bytes(&another));
+    lh_buf_clear(ret_handles);
+    return lh_application_derive(a,
+        &(lh_derive_request){.slot = 1,
+            .session = 1,
+            .mechanism = CKM_SP800_108_COUNTER_KDF,
+            .params = lh_buf_bytes(&params),
+            .base = base,
+            .attributes = lh_buf_bytes(&template)},
+        ret_handles);
+}
+
+/* Three keys at once are the three parts of one that is as long. */
+static void test_several_keys_of_one_derivation(void **state)
+{
+    struct token *t = *state;
+    lh_application *a = application(t, 10);
+    static const unsigned long roles[] = {CKA_DERIVE};
+    LH_AUTO(lh_buf_free) lh_buf handles = LH_BUF_INIT(8 * LH_WIRE_DERIVED_MAX);
+    LH_AUTO(lh_buf_free) lh_buf together = LH_BUF_INIT(96);
+    LH_AUTO(lh_buf_free) lh_buf whole = LH_BUF_INIT(96);
+    assert_lh_ok(try_login(a, 1, CKU_USER, "1234"));
+    uint64_t base = import_secret(a, CKK_GENERIC_SECRET, roles, 1, NULL);
+    assert_lh_ok(derive(a, base, 32, 2, &handles));
+    assert_int_equal(handles.len, 3 * 8);
+    lh_reader reader = lh_reader_new(lh_buf_bytes(&handles));
+    for (int i = 0; i < 3; i++)
+        value_of(a, lh_read_u64(&reader), &together);
+    assert_lh_ok(derive(a, base, 96, 0, &handles));
+    assert_int_equal(handles.len, 8);
+    reader = lh_reader_new(lh_buf_bytes(&handles));
+    value_of(a, lh_read_u64(&reader), &whole);
+    assert_int_equal(together.len, 96);
+    assert_true(lh_bytes_equal(lh_buf_bytes(&together), lh_buf_bytes(&whole)));
+    assert_false(lh_ok(derive(a, base, 32, LH_WIRE_DERIVED_MAX, &handles)));
+    lh_application_free(a);
+}
+
 static lh_err use_today(lh_application *a, uint64_t key)
 {
     bool wait = false;
@@ -180,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_wrapping_with_additional_data),
         TEST(test_key_of_a_password),
+        TEST(test_several_keys_of_one_derivation),
         TEST(test_dates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
