@@ -448,6 +448,8 @@ static void partitions_refused(void **state)
         {"[{ partition: a, legacy: [] }]", "partitions[0].legacy", "expected"},
         {"[{ partition: a, legacy: [no-such] }]", "partitions[0].legacy[0]", "expected a legacy mechanism"},
         {"[{ partition: a, legacy: [aes-gcm] }]", "partitions[0].legacy[0]", "expected a legacy mechanism"},
+        {"[{ partition: a, legacy: [rsa-keygen] }]", "partitions[0].legacy[0]",
+            "expected a legacy mechanism"},
         {"[{ partition: a }, { partition: b }, { partition: a }]", "partitions[2]", "again"},
         {"[{ partition: a, users: [1] }]", "partitions[0].users", ""},
         {"{ partition: a }", "partitions", "expected a list"},
@@ -499,6 +501,18 @@ static void legacy_mechanisms(void **state)
     }
 }
 
+/* Those of RSA, too: with keys that are too short for new data. */
+static void legacy_short_keys(void **state)
+{
+    (void)state;
+    lh_problems problems = LH_PROBLEMS_INIT;
+    LH_AUTO(lh_policy_freep) lh_policy *policy = NULL;
+    const char *doc = DOMAIN "partitions: [{ partition: a, legacy: [sha256-rsa-pkcs, rsa-oaep] }]\n";
+    assert_true(lh_ok(lh_policy_parse(LH_BYTES_STR(doc), "p.yaml", &policy, &problems)));
+    assert_int_equal(lh_policy_partition_find(policy, "a")->legacy_count, 2);
+    lh_problems_clear(&problems);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,6 +527,7 @@ int main(void)
         cmocka_unit_test(partitions_are_read),
         cmocka_unit_test(partitions_refused),
         cmocka_unit_test(legacy_mechanisms),
+        cmocka_unit_test(legacy_short_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
