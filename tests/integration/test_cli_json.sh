@@ -138,6 +138,13 @@ json 0 good=True log verify --bundle "$T/bundle"
 sed -i '/"index":2,/s/event/evert/' "$T/bundle"
 json 1 good=False log verify --bundle "$T/bundle"
 json 0 version version
+step "partitions"
+json 0 partitions partition list
+json 0 proposal.operation=partition.create propose partition.create one "${key[@]}"
+json 0 result.operation=partition.create approve "$(get id)" --key "$T/keys/bob" --yes
+json 0 partitions.0.name=one partition list
+json 0 partition.initialized=False partition show one
+json 1 error.reason=partition-unknown partition show none
 step "seal and unseal"
 json 3 proposal.operation=vault.seal seal --officer alice
 json 0 state=executed seal "${key[@]}"
@@ -162,6 +169,6 @@ leasehold proposals --all --json | grep >/dev/null '"state": "withdrawn"' || die
 # None was left out.
 while read -r command; do
     [ -n "${seen[$command]:-}" ] || [ -n "$(printf '%s\n' "${!seen[@]}" | grep -E "^$command ")" ] ||
-        [ "$command" = dev ] || [ "$command" = help ] || [ "$command" = "lease end" ] || die "no test of leasehold $command --json"
+        [ "$command" = dev ] || [ "$command" = help ] || [ "$command" = completion ] || [ "$command" = "lease end" ] || die "no test of leasehold $command --json"
 done < <(leasehold help | sed -n 's/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
 step "--json: all as expected"

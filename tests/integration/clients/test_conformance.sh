@@ -29,14 +29,15 @@ covered() {
     while IFS='|' read -r name result; do
         [ "${result%% *}" = ok ] && "$CONFORMANCE" --covers "$name"
     done <"$W/results" | cut -d'|' -f2 | tr ' ' '\n' | sort -u >"$W/covered"
-    sed -nE '/^#define CK_FUNCTIONS_/,/^#define CK_MEMBER_/p' "$LH_SOURCE/include/leasehold/pkcs11-3-functions.h" |
+    sed -nE '/^#define CK_FUNCTIONS_/,/^#define CK_MEMBER_/p' "${LEASEHOLD_SOURCE:?}/include/leasehold/pkcs11-3-functions.h" |
         grep -oE 'C_[A-Za-z]+' | grep -v '^C_KeyFunction$' | sort -u >"$W/functions"
     [ "$(wc -l <"$W/functions")" -gt 100 ] || client_failed "every function is shown" "only $(wc -l <"$W/functions") are known"
     try_empty "every function is shown" comm -23 "$W/functions" "$W/covered"
     timeout 20 "$CONFORMANCE" --module "$TOKEN_MODULE" --label "$TOKEN_LABEL" --mechanisms >"$W/offered.numbers" 2>"$W/out"
-    sed -nE 's/^\| `?(CKM_[A-Z0-9_]+)`? \|.*\b(0x[0-9a-fA-F]+)\b.*/\2 \1/p' "$LH_SOURCE/docs/mechanisms.md" |
-        awk 'NR == FNR { offered[strtonum($1)] = 1; next } offered[strtonum($1)] { print $2 }' "$W/offered.numbers" - |
-        sort -u >"$W/offered"
+    while read -r name result; do # numbers as the program prints them
+        printf '0x%08x %s\n' "$result" "$name"
+    done < <(sed -nE 's/^\| (CKM_[A-Z0-9_]+) \| (0x[0-9a-f]+) \|.*/\1 \2/p' "${LEASEHOLD_SOURCE:?}/docs/mechanisms.md") |
+        sort | join - <(sort "$W/offered.numbers") | cut -d' ' -f2 | sort -u >"$W/offered"
     [ "$(wc -l <"$W/offered")" = "$(wc -l <"$W/offered.numbers")" ] ||
         client_failed "every mechanism is shown" "$(wc -l <"$W/offered") of $(wc -l <"$W/offered.numbers") have a name"
     try_empty "every mechanism is shown" comm -23 "$W/offered" "$W/covered"
