@@ -364,6 +364,31 @@ static void fill(char *where, unsigned long len)
     (void)printf("%lu %s\n", done, name_of(rv));
 }
 
+static void make_many(unsigned long count, const char *prefix)
+{
+    unsigned long done = 0;
+    char label[128];
+    for (; done < count; done++) {
+        (void)snprintf(label, sizeof label, "%s-%lu", prefix, done);
+        if (make_data(label, "token", 10) != CKR_OK)
+            break;
+    }
+    (void)printf("%lu\n", done);
+}
+
+static void search_many(unsigned long count, const char *prefix)
+{
+    unsigned long done = 0;
+    char label[128];
+    for (unsigned long i = 0; i < count; i++) {
+        CK_OBJECT_HANDLE handle = 0;
+        (void)snprintf(label, sizeof label, "%s-%lu", prefix, i);
+        if (find_one(label, NULL, &handle) == CKR_OK && handle != 0)
+            done++;
+    }
+    (void)printf("%lu\n", done);
+}
+
 static void fill_sessions(void)
 {
     unsigned long done = 0;
@@ -461,6 +486,10 @@ static bool obey_object(const char *word, char **a, size_t count)
         guess(strtoul(a[0], NULL, 10));
     else if (strcmp(word, "fill") == 0)
         fill(a[0], strtoul(a[1], NULL, 10));
+    else if (strcmp(word, "many") == 0)
+        make_many(strtoul(a[0], NULL, 10), a[1]);
+    else if (strcmp(word, "search") == 0)
+        search_many(strtoul(a[0], NULL, 10), a[1]);
     else if (strcmp(word, "sessions") == 0)
         fill_sessions();
     else
