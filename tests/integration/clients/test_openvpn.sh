@@ -34,7 +34,7 @@ client_config() { # PORT
 in_files() { printf '%s\n' "cert $W/$1.crt" "key $W/$1.key"; }
 in_token() { # MANAGEMENT-SOCKET
     printf '%s\n' "pkcs11-providers $TOKEN_MODULE" "pkcs11-id '$ID'" "management $1 unix" "management-query-passwords" \
-        "management-hold" "setenv SOFTHSM2_CONF $SOFTHSM2_CONF"
+        "setenv SOFTHSM2_CONF $SOFTHSM2_CONF"
 }
 
 # Gives the PIN as the management interface asks for it, until the log says that TLS is up, or it ends.
@@ -48,7 +48,6 @@ for _ in range(200):
     except OSError:
         time.sleep(0.05)
 s.settimeout(0.2)
-s.sendall(b"hold release\n")
 asked = 0
 end = time.time() + 15
 while time.time() < end:
