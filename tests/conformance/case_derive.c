@@ -396,17 +396,50 @@ static void encrypt_data(suite *s)
     CHECK(EVP_EncryptUpdate(ctx, want, &n, data, 16) == 1 && n == 16);
     EVP_CIPHER_CTX_free(ctx);
     CHECK(memcmp(out, want, 16) == 0);
+    if (!suite_offers(s, CKM_AES_CBC_ENCRYPT_DATA, CKF_DERIVE, NULL))
+        return;
+    CK_AES_CBC_ENCRYPT_DATA_PARAMS cbc = {.iv = {7}, .pData = data, .length = sizeof data};
+    m = (CK_MECHANISM){CKM_AES_CBC_ENCRYPT_DATA, &cbc, sizeof cbc};
+    CHECK(derived(s, &m, base, 16, out) == 16);
+    ctx = EVP_CIPHER_CTX_new();
+    CHECK(EVP_EncryptInit_ex(ctx, EVP_aes_128_cbc(), NULL, value, cbc.iv) == 1);
+    CHECK(EVP_EncryptUpdate(ctx, want, &n, data, 16) == 1 && n == 16);
+    EVP_CIPHER_CTX_free(ctx);
+    CHECK(memcmp(out, want, 16) == 0);
 }
 
-static void sha_derivation(suite *s)
+typedef struct {
+    CK_MECHANISM_TYPE type;
+    const char *digest;
+} hash_derivation;
+
+/* The hash of the key is the new key; shorter by cutting, longer not at all. */
+static void hash_derivations(suite *s)
 {
-    suite_needs(s, CKM_SHA256_KEY_DERIVATION, CKF_DERIVE);
-    CK_OBJECT_HANDLE base = keys_secret(s, CKK_GENERIC_SECRET, "0123456789abcdef", 16);
-    CK_MECHANISM m = {CKM_SHA256_KEY_DERIVATION, NULL, 0};
-    unsigned char out[256];
-    unsigned char want[32];
-    SHA256((const unsigned char *)"0123456789abcdef", 16, want);
-    CHECK(derived(s, &m, base, 32, out) == 32 && memcmp(out, want, 32) == 0);
+    static const hash_derivation rows[] = {{CKM_SHA1_KEY_DERIVATION, "SHA1"},
+        {CKM_SHA224_KEY_DERIVATION, "SHA224"}, {CKM_SHA256_KEY_DERIVATION, "SHA256"},
+        {CKM_SHA384_KEY_DERIVATION, "SHA384"}, {CKM_SHA512_KEY_DERIVATION, "SHA512"},
+        {CKM_SHA512_224_KEY_DERIVATION, "SHA512-224"}, {CKM_SHA512_256_KEY_DERIVATION, "SHA512-256"},
+        {CKM_SHA3_224_KEY_DERIVATION, "SHA3-224"}, {CKM_SHA3_256_KEY_DERIVATION, "SHA3-256"},
+        {CKM_SHA3_384_KEY_DERIVATION, "SHA3-384"}, {CKM_SHA3_512_KEY_DERIVATION, "SHA3-512"}};
+    int done = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!suite_offers(s, rows[i].type, CKF_DERIVE, NULL))
+            continue;
+        done++;
+        CK_OBJECT_HANDLE base = keys_secret(s, CKK_GENERIC_SECRET, "0123456789abcdef", 16);
+        CK_MECHANISM m = {rows[i].type, NULL, 0};
+        unsigned char out[256];
+        unsigned char want[64];
+        unsigned n = 0;
+        CHECK(EVP_Digest("0123456789abcdef", 16, want, &n, EVP_get_digestbyname(rows[i].digest), NULL));
+        CHECK(derived(s, &m, base, n, out) == n && memcmp(out, want, n) == 0);
+        CHECK(derived(s, &m, base, 16, out) == 16 && memcmp(out, want, 16) == 0);
+        CK_OBJECT_HANDLE key;
+        REFUSED(derive(s, &m, base, n + 1, &key));
+    }
+    if (done == 0)
+        suite_absent(s, "key derivation by hash");
 }
 
 static void public_from_private(suite *s)
@@ -464,8 +497,14 @@ const conformance_case cases_derive[] = {
         "CKM_CONCATENATE_BASE_AND_KEY CKM_CONCATENATE_BASE_AND_DATA CKM_CONCATENATE_DATA_AND_BASE "
         "CKM_XOR_BASE_AND_DATA CKM_EXTRACT_KEY_FROM_KEY",
         0, concatenations},
-    {"derive.encrypt-data", "CKM_AES_ECB_ENCRYPT_DATA", 0, encrypt_data},
-    {"derive.sha256", "CKM_SHA256_KEY_DERIVATION", 0, sha_derivation},
+    {"derive.encrypt-data", "CKM_AES_ECB_ENCRYPT_DATA CKM_AES_CBC_ENCRYPT_DATA", 0, encrypt_data},
+    {"derive.hash",
+        "CKM_SHA1_KEY_DERIVATION CKM_SHA224_KEY_DERIVATION CKM_SHA256_KEY_DERIVATION "
+        "CKM_SHA384_KEY_DERIVATION "
+        "CKM_SHA512_KEY_DERIVATION CKM_SHA512_224_KEY_DERIVATION CKM_SHA512_256_KEY_DERIVATION "
+        "CKM_SHA3_224_KEY_DERIVATION CKM_SHA3_256_KEY_DERIVATION CKM_SHA3_384_KEY_DERIVATION "
+        "CKM_SHA3_512_KEY_DERIVATION",
+        0, hash_derivations},
     {"derive.public-from-private", "CKM_PUB_KEY_FROM_PRIV_KEY", 0, public_from_private},
     {"derive.rules", "C_DeriveKey", 0, rules},
     {0},

@@ -229,6 +229,46 @@ static void wrap_aes_kwp(suite *s)
     wrap_with(s, &m, wrapping_aes(s), 24);
 }
 
+/* CKM_AES_KEY_WRAP_PKCS7 (3.0): any length. */
+static void wrap_aes_pkcs7(suite *s)
+{
+    suite_needs(s, CKM_AES_KEY_WRAP_PKCS7, CKF_WRAP | CKF_UNWRAP);
+    CK_MECHANISM m = {CKM_AES_KEY_WRAP_PKCS7, NULL, 0};
+    wrap_with(s, &m, wrapping_aes(s), 24);
+}
+
+/* CKM_RSA_AES_KEY_WRAP: an AES key by RSA-OAEP, what is wrapped by that. */
+static void wrap_rsa_aes(suite *s)
+{
+    suite_needs(s, CKM_RSA_AES_KEY_WRAP, CKF_WRAP | CKF_UNWRAP);
+    CK_MECHANISM gen = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    CK_ULONG bits = 2048;
+    CK_ATTRIBUTE public[] = {ATTR(CKA_MODULUS_BITS, bits), BOOL(CKA_WRAP, yes)};
+    CK_ATTRIBUTE private[] = {BOOL(CKA_UNWRAP, yes)};
+    pair p;
+    OK(s->f->C_GenerateKeyPair(s->session, &gen, public, 2, private, 1, &p.public_key, &p.private_key));
+    CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_RSA_AES_KEY_WRAP_PARAMS params = {256, &oaep};
+    CK_MECHANISM m = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
+    CK_OBJECT_HANDLE key = plain_aes(s, 32);
+    unsigned char value[32];
+    unsigned char again[32];
+    unsigned char wrapped[600];
+    CK_ULONG n = sizeof wrapped;
+    CHECK(attribute_bytes(s, key, CKA_VALUE, value, 32) == 32);
+    OK(s->f->C_WrapKey(s->session, &m, p.public_key, key, wrapped, &n));
+    CHECK(n == 256 + 40);
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_AES;
+    CK_ATTRIBUTE t[] = {ATTR(CKA_CLASS, class), ATTR(CKA_KEY_TYPE, type), BOOL(CKA_SENSITIVE, no),
+        BOOL(CKA_EXTRACTABLE, yes)};
+    CK_OBJECT_HANDLE back;
+    OK(s->f->C_UnwrapKey(s->session, &m, p.private_key, wrapped, n, t, 4, &back));
+    CHECK(attribute_bytes(s, back, CKA_VALUE, again, 32) == 32 && memcmp(value, again, 32) == 0);
+    wrapped[n - 1] ^= 1;
+    REFUSED(s->f->C_UnwrapKey(s->session, &m, p.private_key, wrapped, n, t, 4, &back));
+}
+
 /* A private key in PKCS #8, and the key still signs. */
 static void wrap_private(suite *s)
 {
@@ -392,6 +432,8 @@ const conformance_case cases_key[] = {
     {"key.dh-parameters", "C_GenerateKey CKM_DH_PKCS_PARAMETER_GEN", 0, dh_parameters},
     {"key.wrap-aes-kw", "C_WrapKey C_UnwrapKey CKM_AES_KEY_WRAP", 0, wrap_aes_kw},
     {"key.wrap-aes-kwp", "C_WrapKey C_UnwrapKey CKM_AES_KEY_WRAP_KWP CKM_AES_KEY_WRAP_PAD", 0, wrap_aes_kwp},
+    {"key.wrap-aes-pkcs7", "C_WrapKey C_UnwrapKey CKM_AES_KEY_WRAP_PKCS7", 0, wrap_aes_pkcs7},
+    {"key.wrap-rsa-aes", "C_WrapKey C_UnwrapKey CKM_RSA_AES_KEY_WRAP", 0, wrap_rsa_aes},
     {"key.wrap-private", "C_WrapKey C_UnwrapKey", 0, wrap_private},
     {"key.wrap-rsa", "C_WrapKey C_UnwrapKey CKM_RSA_PKCS_OAEP CKM_RSA_PKCS", 0, wrap_rsa},
     {"key.wrap-rules", "C_WrapKey C_UnwrapKey", 0, wrap_rules},
