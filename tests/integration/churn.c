@@ -18,7 +18,7 @@ static client c;
 static CK_SLOT_ID slot;
 static FILE *file;
 
-static void note(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) note(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
