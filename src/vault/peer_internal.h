@@ -18,8 +18,8 @@ typedef struct {
     char workload[LH_LIMIT_SPIFFE_ID + 1];
     enum lh_lease_per per;
     uint8_t key_id[LH_LEASE_ID_SIZE];
-    lh_lease *lease;       /* NULL until issued */
-    lh_object *objects[2]; /* private and public, or secret and NULL */
+    lh_lease *lease;                                /* NULL until issued */
+    lh_object *objects[2];                          /* private and public, or secret and NULL */
     lh_object *certificates[LH_LIMIT_CERTIFICATES]; /* attached to the key, its own first; NULL after them */
 } lh_slot;
 

@@ -1,5 +1,5 @@
-/* Vectors for test_kdf.c. Where no source stands beside one, it is from Python's hashlib and cryptography; those
- * of SP 800-108 from a program of its own over Python's hmac and CMAC. */
+/* Vectors for test_kdf.c. Where no source stands beside one, it is from Python's hashlib and cryptography;
+ * those of SP 800-108 from a program of its own over Python's hmac and CMAC. */
 #ifndef TESTS_UNIT_CRYPTO_VECTORS_KDF_H
 #define TESTS_UNIT_CRYPTO_VECTORS_KDF_H
 
