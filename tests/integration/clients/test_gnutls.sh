@@ -80,7 +80,8 @@ authority() {
 cms() {
     cert --p7-sign --load-privkey "$PRIVATE_URI" --load-certificate "$W/$KEY_LABEL.crt" --infile "$W/data" --outfile "$W/data.p7" &&
         certtool --p7-verify --load-ca-certificate "$W/ca.pem" --infile "$W/data.p7" &&
-        openssl cms -verify -inform PEM -in "$W/data.p7" -CAfile "$W/ca.pem" -purpose any -binary -out "$W/clear" && cmp "$W/data" "$W/clear"
+        openssl cms -verify -inform PEM -in "$W/data.p7" -CAfile "$W/ca.pem" -purpose any -binary -out "$W/clear" &&
+        cmp "$W/data" "$W/clear"
 }
 
 # --- TLS -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ Keys for HMAC are made as \`crypto11.CipherGeneric\`: the others ask for a vendo
 # Debian's packages as they are, without modules and without the network. The compiler's cache stays with the results.
 PROGRAM=$T/token
 cp "$(dirname "$0")/token.go" "$T/token.go"
-(cd "$T" && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS='' GOPROXY=off GOTOOLCHAIN=local GOCACHE=$(dirname "$RESULTS")/go CGO_ENABLED=1 \
+(cd "$T" && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS='' GOPROXY=off CGO_ENABLED=1 GOCACHE=$(dirname "$RESULTS")/go \
     go build -o "$PROGRAM" token.go)
 
 go_token() { timeout 60 "$PROGRAM" "$TOKEN_MODULE" "$TOKEN_LABEL" "$TOKEN_PIN" "${KEY_LABEL:--}" "$@"; }

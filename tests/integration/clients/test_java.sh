@@ -6,8 +6,9 @@ client_need java javac keytool jarsigner
 client_how "A file with the lines \`name = leasehold\`, \`library = MODULE\`, and \`slot = NUMBER\` (that of a standalone partition is \
 shown by \`leasehold partition list\`, a leased one's is 0); then \
 \`keytool -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg FILE -storepass PIN\`, the same for \`jarsigner\`, \
-and in programs \`Security.getProvider(\"SunPKCS11\").configure(FILE)\`. Java shows a key only where its certificate lies beside it: \
-a leased one's is attached by officers. A leased token takes any \`-storepass\`. Java reads what \`KeyAgreement\` derives, for which the file has to say \
+and in programs \`Security.getProvider(\"SunPKCS11\").configure(FILE)\`. Java shows a key only where its certificate lies \
+beside it: a leased one's is attached by officers. A leased token takes any \`-storepass\`. Java reads what \
+\`KeyAgreement\` derives, for which the file has to say \
 \`attributes(generate, CKO_PRIVATE_KEY, CKK_EC) = { CKA_DERIVE = true }\` and \
 \`attributes(generate, CKO_SECRET_KEY, CKK_GENERIC_SECRET) = { CKA_SENSITIVE = false CKA_EXTRACTABLE = true }\`."
 

@@ -33,8 +33,7 @@ client_config() { # PORT
 }
 in_files() { printf '%s\n' "cert $W/$1.crt" "key $W/$1.key"; }
 in_token() { # MANAGEMENT-SOCKET
-    printf '%s\n' "pkcs11-providers $TOKEN_MODULE" "pkcs11-id '$ID'" "management $1 unix" "management-query-passwords" \
-        "setenv SOFTHSM2_CONF $SOFTHSM2_CONF"
+    printf '%s\n' "pkcs11-providers $TOKEN_MODULE" "pkcs11-id '$ID'" "management $1 unix" "management-query-passwords"
 }
 
 # Gives the PIN as the management interface asks for it, until the log says that TLS is up, or it ends.
@@ -124,8 +123,7 @@ server_in_token() {
 }
 
 steps() {
-    SOFTHSM2_CONF=${SOFTHSM2_CONF:-none}
-    files server && files client || client_failed "keys in files" "$(client_reason)"
+    { files server && files client; } || client_failed "keys in files" "$(client_reason)"
     { client_key ec && client_cert "$KEY_LABEL" "the client" && client_store_cert "$KEY_LABEL"; } ||
         client_failed "a key" "$(client_reason)"
     try_output "--show-pkcs11-ids" "CN=the client" identity "CN=the client"

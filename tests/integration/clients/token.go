@@ -287,8 +287,8 @@ func many(c *crypto11.Context, label string, _ []string) error {
 
 func main() {
 	log.SetFlags(0)
-	steps := map[string]func(*crypto11.Context, string, []string) error{"sign": sign, "generate": generate, "decrypt": decrypt, "secrets": secrets,
-		"random": random, "certificates": certificates, "handshake": handshake, "many": many}
+	steps := map[string]func(*crypto11.Context, string, []string) error{"sign": sign, "generate": generate,
+		"decrypt": decrypt, "secrets": secrets, "random": random, "certificates": certificates, "handshake": handshake, "many": many}
 	c, err := crypto11.Configure(&crypto11.Config{Path: os.Args[1], TokenLabel: os.Args[2], Pin: os.Args[3]})
 	if err != nil {
 		log.Fatal("Configure: ", err)
