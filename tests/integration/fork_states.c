@@ -375,6 +375,13 @@ static void worker(uid_t uid)
     (void)printf("worker ok, parent %s\n", parent ? "sees it" : "none");
 }
 
+static void child_guesses(void)
+{
+    CHECK(ok(c.f->C_Initialize(NULL)));
+    open_session();
+    CHECK(c.f->C_Login(c.session, CKU_USER, (unsigned char *)pin, strlen(pin)) == CKR_PIN_INCORRECT);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 6)
@@ -393,6 +400,10 @@ int main(int argc, char **argv)
     if (strcmp(argv[4], "worker") == 0) {
         key_label = cipher_label;
         worker((uid_t)strtoul(argv[5], NULL, 10));
+    } else if (strcmp(argv[4], "guess") == 0) {
+        CHECK(ok(c.f->C_Initialize(NULL)));
+        for (unsigned long i = strtoul(argv[5], NULL, 10); i > 0; i--)
+            in_child(child_guesses, true);
     } else {
         states();
     }

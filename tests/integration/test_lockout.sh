@@ -23,6 +23,25 @@ answers two flags flags
 answers one ok logout
 step "wrong PINs show in the token's flags, and a right one takes them back"
 
+# Forked children are processes like others: after four of them, the fifth guess starts a delay.
+expect_ok "four children with one wrong PIN each" "$T/tests/fork_states" "$LEASEHOLD_MODULE" vault 0000 guess 4
+answers two "flags user-low" flags
+answers two pin-incorrect login user 0000
+ask two flags
+[ "$ANSWER" = "flags user-low user-locked" ] || {
+    # On a slow machine its second is over; then the next one's two are not.
+    answers two pin-incorrect login user 0000
+    answers two "flags user-low user-locked" flags
+}
+for _ in $(seq 200); do
+    ask two login user $USER_PIN
+    [ "$ANSWER" = pin-locked ] || break
+    sleep 0.05
+done
+[ "$ANSWER" = ok ] || die "after the delay: $ANSWER"
+answers two ok logout
+step "wrong PINs of forked children count like any"
+
 # Five in a row, by three processes and over a crash.
 answers one pin-incorrect login user 0000
 answers two pin-incorrect login user 0000
