@@ -101,8 +101,6 @@ LH_MUST lh_err lh_pkey_spki(EVP_PKEY *pkey, lh_buf *out);
 LH_MUST lh_err lh_pkey_ed25519_sign(lh_crypto *c, EVP_PKEY *pkey, lh_bytes data, uint8_t out[64]);
 /* LH_E_SIGNATURE where it does not verify. */
 LH_MUST lh_err lh_pkey_ed25519_verify(lh_crypto *c, EVP_PKEY *pkey, lh_bytes data, lh_bytes signature);
-/* A P-256 signature r ‖ s over a digest. */
-LH_MUST lh_err lh_pkey_p256_sign(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, uint8_t out[64]);
 /* r and s big-endian, of any curve's length up to 66 bytes. LH_E_SIGNATURE where it does not verify. */
 LH_MUST lh_err lh_pkey_ecdsa_verify(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, lh_bytes r, lh_bytes s);
 

@@ -141,16 +141,6 @@ void lh_ecdsa_der_put(lh_bytes r, lh_bytes s, lh_buf *out)
     lh_buf_append(out, body.data, body.len);
 }
 
-lh_err lh_pkey_p256_sign(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, uint8_t out[64])
-{
-    uint8_t der[ECDSA_DER_MAX];
-    size_t len = sizeof(der);
-    LH_AUTO(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(c->libctx, pkey, NULL);
-    if (!ctx || EVP_PKEY_sign_init(ctx) != 1 || EVP_PKEY_sign(ctx, der, &len, digest.data, digest.len) != 1)
-        return LH_OPENSSL_FAIL("an ECDSA signature");
-    return lh_p256_signature_from_der(LH_BYTES(der, len), out);
-}
-
 lh_err lh_pkey_ecdsa_verify(lh_crypto *c, EVP_PKEY *pkey, lh_bytes digest, lh_bytes r, lh_bytes s)
 {
     if (skip_zeros(r).len > ECDSA_INTEGER_MAX || skip_zeros(s).len > ECDSA_INTEGER_MAX)

@@ -333,11 +333,3 @@ bool lh_key_cache_spare(lh_key_cache *cache)
     pthread_mutex_unlock(&cache->lock);
     return given;
 }
-
-size_t lh_key_cache_count(lh_key_cache *cache)
-{
-    pthread_mutex_lock(&cache->lock);
-    size_t count = cache->count;
-    pthread_mutex_unlock(&cache->lock);
-    return count;
-}

@@ -65,6 +65,5 @@ void lh_key_cache_drop(lh_key_cache *cache, uint64_t handle);
 void lh_key_cache_drop_slot(lh_key_cache *cache, uint64_t slot);
 /* Let go of an eighth of them. False: there were none. */
 bool lh_key_cache_spare(lh_key_cache *cache);
-size_t lh_key_cache_count(lh_key_cache *cache);
 
 #endif

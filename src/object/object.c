@@ -187,29 +187,9 @@ enum lh_object_class lh_object_class_of(const lh_object *object)
     return object->class;
 }
 
-const char *lh_object_role_name(const lh_object *object)
-{
-    return object->role;
-}
-
-const char *lh_object_workload(const lh_object *object)
-{
-    return object->workload;
-}
-
-enum lh_key_kind lh_object_kind(const lh_object *object)
-{
-    return object->kind;
-}
-
 bool lh_object_per_lease(const lh_object *object)
 {
     return object->per_lease;
-}
-
-const uint8_t *lh_object_key_id(const lh_object *object)
-{
-    return object->key_id;
 }
 
 const lh_key *lh_object_public_key(const lh_object *object)

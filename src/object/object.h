@@ -64,11 +64,7 @@ LH_MUST lh_err lh_object_handle_of(
 
 uint64_t lh_object_handle(const lh_object *object);
 enum lh_object_class lh_object_class_of(const lh_object *object);
-const char *lh_object_role_name(const lh_object *object);
-const char *lh_object_workload(const lh_object *object);
-enum lh_key_kind lh_object_kind(const lh_object *object);
 bool lh_object_per_lease(const lh_object *object);
-const uint8_t *lh_object_key_id(const lh_object *object);
 /* The public half of a public object, for verifying without a lease; NULL for others and where not yet known.
  */
 const lh_key *lh_object_public_key(const lh_object *object);

@@ -286,17 +286,6 @@ lh_err lh_partitions_initialize_in(
     return lh_token_init_in(p, txn, &init);
 }
 
-lh_err lh_partitions_drop_in(lh_partitions *p, lh_record_txn *txn, const uint8_t id[LH_PARTITION_ID_SIZE])
-{
-    LH_AUTO(lh_partition_unrefp) lh_partition *partition = NULL;
-    pthread_rwlock_rdlock(&p->lock);
-    for (size_t i = 0; i < p->count && !partition; i++)
-        if (memcmp(p->list[i]->id, id, LH_PARTITION_ID_SIZE) == 0)
-            partition = lh_partition_ref(p->list[i]);
-    pthread_rwlock_unlock(&p->lock);
-    return partition ? lh_partition_drop_in(p, txn, partition) : LH_SUCCESS;
-}
-
 struct decided {
     lh_partitions *p;
     uint64_t number;

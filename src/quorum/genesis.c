@@ -66,16 +66,6 @@ bool lh_genesis_development(const lh_genesis *genesis)
     return genesis->development;
 }
 
-bool lh_genesis_software_tpm(const lh_genesis *genesis)
-{
-    return genesis->software_tpm;
-}
-
-int64_t lh_genesis_created(const lh_genesis *genesis)
-{
-    return genesis->created;
-}
-
 bool lh_genesis_has_signed(const lh_genesis *genesis, const char *officer)
 {
     for (size_t i = 0; i < genesis->n_signatures; i++)

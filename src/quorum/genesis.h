@@ -29,8 +29,6 @@ const uint8_t *lh_genesis_vault(const lh_genesis *genesis);
 /* Borrowed. */
 lh_roster *lh_genesis_roster(const lh_genesis *genesis);
 bool lh_genesis_development(const lh_genesis *genesis);
-bool lh_genesis_software_tpm(const lh_genesis *genesis);
-int64_t lh_genesis_created(const lh_genesis *genesis);
 
 /* Take an officer's signature. ret_officer: who it was; borrowed.
  * Errors: those of lh_approval_verify; LH_E_EXISTS "approval-same-person"; LH_E_STATE "genesis-complete". */

@@ -109,7 +109,6 @@ LH_MUST lh_err lh_txn_ids(
     lh_record_txn *txn, enum lh_record_kind kind, lh_record_id **ret_ids, size_t *ret_count);
 /* Plain values of the store beside the records (seal blobs), written with this group. */
 LH_MUST lh_err lh_txn_meta_put(lh_record_txn *txn, const char *key, lh_bytes value);
-LH_MUST lh_err lh_txn_meta_delete(lh_record_txn *txn, const char *key);
 
 /* What is committed, from any thread. Plaintext is appended to ret_plain. LH_E_NOT_FOUND. */
 LH_MUST lh_err lh_record_get(

@@ -217,11 +217,6 @@ lh_err lh_txn_meta_put(lh_record_txn *txn, const char *key, lh_bytes value)
     return lh_store_txn_meta_put(txn->store, key, value);
 }
 
-lh_err lh_txn_meta_delete(lh_record_txn *txn, const char *key)
-{
-    return lh_store_txn_meta_delete(txn->store, key);
-}
-
 /* --- the group --- */
 
 static lh_err write_head(lh_records *records, lh_store_txn *store)

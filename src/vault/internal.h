@@ -274,7 +274,6 @@ void lh_vault_derivation(
 
 /* --- peer.c --------------------------------------------------------------------------------------------- */
 
-lh_vault *lh_peer_vault(lh_peer *peer);
 const lh_peer_options *lh_peer_options_of(const lh_peer *peer);
 LH_MUST lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[32]);
 /* Read who the process is, now. */

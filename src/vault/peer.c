@@ -11,11 +11,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-lh_vault *lh_peer_vault(lh_peer *peer)
-{
-    return peer->vault;
-}
-
 const lh_peer_options *lh_peer_options_of(const lh_peer *peer)
 {
     return &peer->options;
@@ -41,12 +36,6 @@ lh_err lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_peer **re
     pthread_mutex_unlock(&vault->peers_mutex);
     *ret = peer;
     return LH_SUCCESS;
-}
-
-lh_peer *lh_peer_ref(lh_peer *peer)
-{
-    atomic_fetch_add_explicit(&peer->references, 1, memory_order_relaxed);
-    return peer;
 }
 
 void lh_peer_detach(lh_peer *peer)

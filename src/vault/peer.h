@@ -37,7 +37,6 @@ typedef struct {
 
 /* One reference. */
 LH_MUST lh_err lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_peer **ret);
-lh_peer *lh_peer_ref(lh_peer *peer);
 void lh_peer_unref(lh_peer *peer);
 LH_DEFINE_FREEP(lh_peer, lh_peer_unref)
 

@@ -190,10 +190,3 @@ lh_err lh_standalone_describe(lh_vault *v, const char *name, lh_partition_descri
         return LH_REFUSE(LH_E_NOT_FOUND, "partition-unknown", "there is no partition of this name");
     return lh_standalone_describe_number(v, number, ret);
 }
-
-lh_err lh_standalone_numbers(lh_vault *v, uint64_t **ret, size_t *ret_count)
-{
-    LH_AUTO(lh_standalone_unrefp) lh_standalone *s = NULL;
-    LH_TRY(lh_standalone_get(v, &s));
-    return lh_partitions_numbers(s->partitions, ret, ret_count);
-}

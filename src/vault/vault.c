@@ -143,11 +143,6 @@ void lh_vault_short_id(lh_vault *v, char out[17])
     pthread_mutex_unlock(&v->mutex);
 }
 
-bool lh_vault_is_development(const lh_vault *v)
-{
-    return v->options.development;
-}
-
 bool lh_vault_allows_legacy(const lh_vault *v)
 {
     return v->options.development && v->options.legacy;

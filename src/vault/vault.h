@@ -45,7 +45,6 @@ LH_DEFINE_FREEP(lh_vault, lh_vault_close)
 enum lh_vault_state lh_vault_state_of(lh_vault *vault);
 /* The first 16 hex digits of the vault's id, or "" while there is none. */
 void lh_vault_short_id(lh_vault *vault, char out[17]);
-bool lh_vault_is_development(const lh_vault *vault);
 /* Development only: mechanisms of which only old data is made are offered everywhere. */
 bool lh_vault_allows_legacy(const lh_vault *vault);
 /* For carrying out operations with a grip's key. Borrowed. */
