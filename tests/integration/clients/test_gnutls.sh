@@ -9,9 +9,9 @@ client_how "\`--provider MODULE\` (or the module registered with p11-kit), and w
 leased token, which has no PIN to ask for). 3.7 asks for Ed25519 keys by a mechanism that generates none: make them with \
 \`pkcs11-tool\`."
 
-tool() { p11tool --provider "$TOKEN_MODULE" --batch "$@"; }
+tool() { timeout "$CLIENT_SECONDS" p11tool --provider "$TOKEN_MODULE" --batch "$@"; }
 login() { tool "${LOGIN[@]}" "$@" "$TOKEN_URI"; } # ARGS...: as the user, on the token
-cert() { certtool --provider "$TOKEN_MODULE" "$@"; }
+cert() { timeout "$CLIENT_SECONDS" certtool --provider "$TOKEN_MODULE" "$@"; }
 
 # --- objects -------------------------------------------------------------------------------------------------
 

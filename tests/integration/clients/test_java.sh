@@ -17,10 +17,11 @@ CLASSES=$T/classes
 javac "${JVM[@]/#/-J}" -d "$CLASSES" "$(dirname "$0")/Token.java"
 
 kt() { # keytool on the token
-    keytool "${JVM[@]/#/-J}" "$@" -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg "$W/java.cfg" \
+    timeout "$CLIENT_SECONDS" keytool "${JVM[@]/#/-J}" "$@" \
+        -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg "$W/java.cfg" \
         -storepass "${TOKEN_PIN:-none}"
 }
-program() { java "${JVM[@]}" -cp "$CLASSES" Token "$W/java.cfg" "$TOKEN_PIN" "$@"; }
+program() { timeout "$CLIENT_SECONDS" java "${JVM[@]}" -cp "$CLASSES" Token "$W/java.cfg" "$TOKEN_PIN" "$@"; }
 configured() {
     local slot
     slot=$(pkcs11-tool --module "$TOKEN_MODULE" -L 2>/dev/null | awk -v label="$TOKEN_LABEL" '
@@ -46,7 +47,8 @@ keyUsage=digitalSignature,keyEncipherment\n' >"$W/java.ext" &&
 jar_signed() { # ALIAS
     rm -f "$W/signed.jar"
     jar "${JVM[@]/#/-J}" --create --file "$W/signed.jar" -C "$CLASSES" . &&
-        jarsigner "${JVM[@]/#/-J}" -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg "$W/java.cfg" \
+        timeout "$CLIENT_SECONDS" jarsigner "${JVM[@]/#/-J}" \
+            -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg "$W/java.cfg" \
             -storepass "${TOKEN_PIN:-none}" "$W/signed.jar" "$1" &&
         jarsigner "${JVM[@]/#/-J}" -verify "$W/signed.jar"
 }

@@ -47,7 +47,7 @@ www     A       192.0.2.2
         TXT     "signed by a token"
 ZONE
 }
-manager() { keymgr -c "$W/knot.conf" example.org "$@"; }
+manager() { timeout "$CLIENT_SECONDS" keymgr -c "$W/knot.conf" example.org "$@"; }
 generated() { # ALGORITHM
     configured on "$1" && manager generate algorithm="$1" ksk=yes zsk=no && manager generate algorithm="$1" ksk=no zsk=yes &&
         manager list && [ "$(manager list | wc -l)" -ge 2 ]
@@ -64,7 +64,8 @@ in_token() { # the keys that Knot lists are private keys in the token
     [ "$id" ]
 }
 signed() {
-    rm -rf "$W/out-zone" && mkdir "$W/out-zone" && kzonesign -c "$W/knot.conf" -o "$W/out-zone" example.org &&
+    rm -rf "$W/out-zone" && mkdir "$W/out-zone" &&
+        timeout "$CLIENT_SECONDS" kzonesign -c "$W/knot.conf" -o "$W/out-zone" example.org &&
         grep -q "RRSIG" "$W/out-zone/example.org.zone" && kzonecheck -o example.org "$W/out-zone/example.org.zone" &&
         cp "$W/out-zone/example.org.zone" "$W/zones/example.org.zone" && kzonesign -c "$W/knot.conf" -v example.org
 }

@@ -7,7 +7,7 @@ client_how "\`modutil -dbdir sql:FOLDER -add leasehold -libfile MODULE\`; then \
 certificate in it, and \`-f FILE\` holds the PIN (any line where there is none). A key is used through the certificate that \
 lies beside it in the token."
 
-db() { certutil -d "sql:$W/db" -f "$W/pin" "$@"; }
+db() { timeout "$CLIENT_SECONDS" certutil -d "sql:$W/db" -f "$W/pin" "$@"; }
 created() {
     mkdir "$W/db" && certutil -d "sql:$W/db" -N --empty-password &&
         modutil -dbdir "sql:$W/db" -force -add tested -libfile "$TOKEN_MODULE"
@@ -28,7 +28,7 @@ imported() {
 }
 trust() { db -A -n authority -t CT,C,C -a -i "$W/ca.pem"; }
 signed() {
-    cmsutil -S -d "sql:$W/db" -f "$W/pin" -N "$NICK" -G -u 6 -i "$W/data" -o "$W/data.cms" &&
+    timeout "$CLIENT_SECONDS" cmsutil -S -d "sql:$W/db" -f "$W/pin" -N "$NICK" -G -u 6 -i "$W/data" -o "$W/data.cms" &&
         cmsutil -D -d "sql:$W/db" -f "$W/pin" -u 6 -i "$W/data.cms" -o "$W/clear" && cmp "$W/data" "$W/clear" &&
         openssl cms -verify -inform DER -in "$W/data.cms" -CAfile "$W/ca.pem" -purpose any -binary -out "$W/clear2" &&
         cmp "$W/data" "$W/clear2"
@@ -39,7 +39,7 @@ decrypted() {
 }
 jar() {
     mkdir -p "$W/tree" && cp "$W/data" "$W/tree/data" && rm -f "$W/tree.jar"
-    signtool -d "sql:$W/db" -p "${TOKEN_PIN:-none}" -k "$NICK" -Z "$W/tree.jar" "$W/tree" &&
+    timeout "$CLIENT_SECONDS" signtool -d "sql:$W/db" -p "${TOKEN_PIN:-none}" -k "$NICK" -Z "$W/tree.jar" "$W/tree" &&
         signtool -d "sql:$W/db" -v "$W/tree.jar"
 }
 deleted() { db -D -n "$TOKEN_LABEL:made-ec" && ! db -L -h "$TOKEN_LABEL" | grep made-ec; }

@@ -48,7 +48,7 @@ for _ in range(200):
         time.sleep(0.05)
 s.settimeout(0.2)
 asked = 0
-end = time.time() + 15
+end = time.time() + 30
 while time.time() < end:
     text = open(log, errors="replace").read()
     if "Peer Connection Initiated" in text:

@@ -9,7 +9,7 @@ client_how "\`PyKCS11Lib().load(\"MODULE\")\`, \`getSlotList(tokenPresent=True)\
 mechanisms newer than PKCS #11 2.40, as a standalone partition has."
 
 PROGRAM=$(dirname "$(realpath "$0")")/pykcs11.py
-py() { /usr/bin/python3 "$PROGRAM" "$TOKEN_MODULE" "$TOKEN_LABEL" "$TOKEN_PIN" "$KEY_LABEL" "$@"; }
+py() { timeout "$CLIENT_SECONDS" /usr/bin/python3 "$PROGRAM" "$TOKEN_MODULE" "$TOKEN_LABEL" "$TOKEN_PIN" "$KEY_LABEL" "$@"; }
 signed() { # FUNCTION: what it signed is what openssl verifies
     py "$1" "$W/data" "$W/sig" && openssl dgst -sha256 -verify "$W/$KEY_LABEL.pub.pem" -signature "$W/sig" "$W/data"
 }
