@@ -95,7 +95,8 @@ start_file_server() { # PORT: asks for the client's certificate
         --x509keyfile "$W/leaf.key" --x509certfile "$W/server.crt" --x509cafile "$W/ca.pem"
 }
 connect() { # ARGS...
-    printf 'GET / HTTP/1.0\r\n\r\n' | timeout 20 gnutls-cli --port "$PORT" --x509cafile "$W/ca.pem" "$@" localhost
+    printf 'GET / HTTP/1.0\r\n\r\n' | timeout 20 gnutls-cli --port "$PORT" --x509cafile "$W/ca.pem" --sni-hostname localhost \
+        --verify-hostname localhost "$@" 127.0.0.1
 }
 serve() {
     client_serve start_token_server || { cat "$W/server.log" >>"$W/out"; return 1; }

@@ -53,7 +53,8 @@ tls_server() {
     client_serve start_server || { cat "$W/server.log" >>"$W/out"; return 1; }
     local version status=0
     for version in 2 3; do
-        soft_openssl s_client -connect "localhost:$PORT" -CAfile "$W/ca.pem" -verify_return_error "-tls1_$version" \
+        soft_openssl s_client -connect "127.0.0.1:$PORT" -servername localhost -CAfile "$W/ca.pem" \
+            -verify_return_error "-tls1_$version" \
             </dev/null >"$W/answer" 2>&1 || status=1
         grep "TLSv1.$version, Cipher is" "$W/answer" || { cat "$W/answer" "$W/server.log"; status=1; }
     done
