@@ -12,7 +12,7 @@ beside it: a leased one's is attached by officers. A leased token takes any \`-s
 \`attributes(generate, CKO_PRIVATE_KEY, CKK_EC) = { CKA_DERIVE = true }\` and \
 \`attributes(generate, CKO_SECRET_KEY, CKK_GENERIC_SECRET) = { CKA_SENSITIVE = false CKA_EXTRACTABLE = true }\`."
 
-JVM=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Xmx256m)
+JVM=(-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Xmx256m)
 CLASSES=$T/classes
 javac "${JVM[@]/#/-J}" -d "$CLASSES" "$(dirname "$0")/Token.java"
 
