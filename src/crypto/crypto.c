@@ -17,9 +17,20 @@
 #define SECURE_HEAP_ROOM ((size_t)1 << 17) /* kept free for what computing and a few imports at once take */
 #define SECURE_HEAP_MIN 32                 /* bytes of its smallest block */
 
-/* Indexed by LH_MD_. */
-static const char *const md_names[LH_MD_COUNT] = {"SHA1", "SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224",
-    "SHA2-512/224", "SHA2-512/256", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512", "MD5"};
+static const char *const md_names[LH_MD_COUNT] = {
+    [LH_MD_SHA1] = "SHA1",
+    [LH_MD_SHA256] = "SHA2-256",
+    [LH_MD_SHA384] = "SHA2-384",
+    [LH_MD_SHA512] = "SHA2-512",
+    [LH_MD_SHA224] = "SHA2-224",
+    [LH_MD_SHA512_224] = "SHA2-512/224",
+    [LH_MD_SHA512_256] = "SHA2-512/256",
+    [LH_MD_SHA3_224] = "SHA3-224",
+    [LH_MD_SHA3_256] = "SHA3-256",
+    [LH_MD_SHA3_384] = "SHA3-384",
+    [LH_MD_SHA3_512] = "SHA3-512",
+    [LH_MD_MD5] = "MD5",
+};
 
 /* Indexed by LH_CIPHER_. mode: how the rows of p11/mechanism.h spell it. */
 static const struct {
