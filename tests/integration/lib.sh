@@ -347,6 +347,25 @@ lh_references() { lh_propose_and_approve reference.set --from-tpm; }
 lh_parent() { lh_propose_and_approve parent.create "$1"; }
 lh_policy() { lh_propose_and_approve policy.apply "$1"; }
 
+# lh_my_roles "NAME [PER [TTL [MORE]]]"...: a policy that grants this user's processes these roles, EC keys for ECDSA; PER:
+# workload, TTL: 10m; MORE: as in the document
+lh_my_roles() {
+    local role name per ttl more
+    {
+        echo "trust_domain: test.example"
+        echo "workloads: [{ id: \"spiffe://test.example/me\", attest: { uid: $(id -u) } }]"
+        echo "roles:"
+        for role in "$@"; do
+            read -r name per ttl more <<<"$role"
+            echo "  - { name: $name, parent: root, derive: { per: ${per:-workload}, key: ec-p256 }," \
+                "allow: [ecdsa, ecdsa-sha256], ttl: ${ttl:-10m}${more:+, $more} }"
+        done
+        echo "grants:"
+        for role in "$@"; do echo "  - { workload: \"spiffe://test.example/me\", role: ${role%% *} }"; done
+    } >"$T/policy.yaml"
+    lh_policy "$T/policy.yaml"
+}
+
 # lh_founded: all of the above in one: a vault that is open, with officers alice, bob and carol (two of them are a
 # quorum), reference values and the parent key `root`
 lh_founded() {

@@ -6,18 +6,7 @@
 rounds=${ROUNDS:-10}
 
 lh_founded
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: fresh, parent: root, derive: { per: lease, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-  - { name: counted, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m, uses: 3 }
-grants:
-  - { workload: "spiffe://test.example/me", role: fresh }
-  - { workload: "spiffe://test.example/me", role: counted }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles "fresh lease" "counted workload 10m uses: 3"
 : >"$T/proposed" && : >"$T/executed" && : >"$T/leases" && : >"$T/held"
 
 # Each writes down what it was told is done, and goes on until the daemon is gone.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # The folders that the daemon makes and those that it finds: others get to a socket in a folder that it made, nothing
 # that was there before is changed, and a state folder that is not the daemon's user's alone is refused.
 . "$(dirname "$0")/lib.sh"

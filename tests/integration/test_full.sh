@@ -25,18 +25,7 @@ lh_officers alice bob carol
 lh_init 2
 lh_references
 lh_parent root
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: fresh, parent: root, derive: { per: lease, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-  - { name: long, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-grants:
-  - { workload: "spiffe://test.example/me", role: fresh }
-  - { workload: "spiffe://test.example/me", role: long }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles "fresh lease" long
 : >"$T/acknowledged"
 acknowledge() { echo "$1" >>"$T/acknowledged"; }
 # Proposals until the disk is full for them; those that were acknowledged are written down.

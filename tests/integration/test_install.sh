@@ -1,3 +1,4 @@
+#!/bin/bash
 # `cmake --install` into a folder of its own: every file where it belongs and with the mode it needs; a module that p11-kit
 # loads by the registration that was installed; a unit that systemd understands, and with whose capabilities, folders and
 # notification the installed daemon serves.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # A policy as long as documents may be goes all the way: proposed, shown, signed in the tool and outside of it, in force.
 . "$(dirname "$0")/lib.sh"
 lh_founded

@@ -2,53 +2,13 @@
 # The life of leases, seen by applications: how they run out, are renewed, used up, held, revoked, and what of them
 # survives the daemon's death.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/token.sh"
 
 lh_founded
 user=$(id -un)
 is_root && user=games
-declare -A in out pid
-
-# start NAME: an application that obeys `ask`
-start() {
-    local fd
-    mkfifo "$T/$1.in" "$T/$1.out"
-    chmod 666 "$T/$1.in" "$T/$1.out"
-    # shellcheck disable=SC2016
-    background "$user" "$T/$1.err" bash -c 'exec "$0" "$1" <"$2" >"$3"' \
-        "$T/tests/session" "$LEASEHOLD_MODULE" "$T/$1.in" "$T/$1.out"
-    pid[$1]=$LH_PID
-    exec {fd}>"$T/$1.in"
-    in[$1]=$fd
-    exec {fd}<"$T/$1.out"
-    out[$1]=$fd
-}
-
-finish() {
-    local fd
-    fd=${in[$1]}
-    exec {fd}>&-
-    fd=${out[$1]}
-    exec {fd}<&-
-    kill -9 "${pid[$1]}" 2>/dev/null || true
-    wait "${pid[$1]}" 2>/dev/null || true
-    rm -f "$T/$1.in" "$T/$1.out"
-}
-
-# ask NAME COMMAND...: its answer in ANSWER
-ask() {
-    local name=$1
-    shift
-    echo "$*" >&"${in[$name]}"
-    read -r -t 30 -u "${out[$name]}" ANSWER || die "no answer from $name to: $*"
-}
-
-# answers NAME REGEX COMMAND...
-answers() {
-    local name=$1 regex=$2
-    shift 2
-    ask "$name" "$@"
-    [[ $ANSWER =~ ^($regex)$ ]] || die "$name: $*: \"$ANSWER\", expected $regex"
-}
+# begin NAME: an application (session.c) of that user, that obeys `ask`
+begin() { start "$1" "$user" session; }
 
 # entries REGEX: how many log entries match
 entries() {
@@ -98,7 +58,7 @@ policy >"$T/policy.yaml"
 lh_policy "$T/policy.yaml"
 
 # --- the ends of lives are not seen by who signs on
-start busy
+begin busy
 answers busy "key [0-9]+ [0-9a-f]{32}" find brief
 answers busy "signed CKR_OK" hammer 7
 leases=$(entries '"event":"lease.issued".*"role":"brief"')
@@ -109,7 +69,7 @@ wait_until 5 "its lease ends with it" no_leases
 step "a process that signs without a pause goes through the ends of its leases' lives"
 
 # --- a key that outlives its leases
-start app
+begin app
 answers app "key [0-9]+ [0-9a-f]{32}" find work
 handle=$ANSWER
 answers app "key [0-9]+" public work
@@ -227,7 +187,7 @@ ask app first
 answers app "$long" find long
 answers app CKR_OK sign
 step "two connections of one process share a lease"
-start second
+begin second
 answers second "$long" find long
 answers second CKR_OK sign
 answers second "[0-9a-f]{32}" lease
@@ -240,7 +200,7 @@ step "another process of the workload has the same key, by a lease of its own"
 finish second
 wait_until 5 "a lease ends with its process" no_lease "$second"
 wait_until 5 "that is in the log" ended "$second" peer-exit
-start third
+begin third
 answers third "key.*" find long
 answers third CKR_OK sign
 answers third "[0-9a-f]{32}" lease
@@ -255,7 +215,7 @@ no_lease "$third" || die "it is listed"
 answers app "key.*" find night
 answers app CKR_ACTION_PROHIBITED sign
 expect_fail "outside its hours a grant gives nothing" "refused \[outside-hours\]" \
-    leasehold explain night --pid "${pid[app]}" --mechanism ecdsa --use sign
+    leasehold explain night --pid "${token_pid[app]}" --mechanism ecdsa --use sign
 answers app "key.*" find digest
 answers app "CKR_(ACTION_PROHIBITED|MECHANISM_INVALID|KEY_FUNCTION_NOT_PERMITTED|KEY_TYPE_INCONSISTENT)" sign ecdsa
 answers app CKR_OK sign ecdsa-sha256
@@ -282,7 +242,7 @@ expect_ok "an officer revokes a lease" \
 answers app CKR_ACTION_PROHIBITED sign
 no_lease "$lease" || die "the revoked lease is listed still"
 expect_fail "explain tells of the hold" "\[hold\]" \
-    leasehold explain long --pid "${pid[app]}" --mechanism ecdsa --use sign
+    leasehold explain long --pid "${token_pid[app]}" --mechanism ecdsa --use sign
 hold=$(leasehold hold list --json | json_get id)
 lh_propose hold.lift "$hold"
 answers app CKR_ACTION_PROHIBITED sign
@@ -311,7 +271,7 @@ answers app CKR_ACTION_PROHIBITED sign
 lh_daemon_stop
 lh_daemon_start
 answers app CKR_ACTION_PROHIBITED sign
-start fourth
+begin fourth
 answers fourth "$long" find long
 answers fourth CKR_ACTION_PROHIBITED sign
 step "a hold stands after restarts, for new processes, too"

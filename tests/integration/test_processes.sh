@@ -1,3 +1,4 @@
+#!/bin/bash
 # The processes of the daemon and their privileges: what runs as whom, with which capabilities, filters and files.
 . "$(dirname "$0")/lib.sh"
 lh_founded

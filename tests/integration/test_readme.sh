@@ -1,3 +1,4 @@
+#!/bin/bash
 # "Run a vault" in the README, as it stands there: its blocks are taken out and run one after the other. What is
 # replaced: /etc, /run, /usr/local and /var by folders of the test's own, the daemon's user by one that exists, ID by
 # what `propose` printed; and as there is no terminal, passphrases are empty and the officers say --yes.

@@ -8,16 +8,7 @@ lh_founded
 lh_partition vault
 lh_partition pins
 lh_partition fresh
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: leased, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-grants:
-  - { workload: "spiffe://test.example/me", role: leased }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles leased
 
 enter app vault
 answers app "object [0-9]+" pair crowd token

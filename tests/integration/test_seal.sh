@@ -35,18 +35,7 @@ sign() {
 }
 
 lh_founded
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: long, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-  - { name: short, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 2s }
-grants:
-  - { workload: "spiffe://test.example/me", role: long }
-  - { workload: "spiffe://test.example/me", role: short }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles long "short workload 2s"
 
 step "a software TPM is called one, aloud, everywhere"
 state open

@@ -42,16 +42,7 @@ keep() { rm -rf "$1" && cp -a "$T/state" "$1"; }
 put_back() { rm -rf "$T/state" && cp -a "$1" "$T/state"; }
 
 lh_founded
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: signing, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-grants:
-  - { workload: "spiffe://test.example/me", role: signing }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles signing
 for _ in 1 2; do
     "$T/tests/signer" "$LEASEHOLD_MODULE" signing 1 >"$T/last-output"
     grep -q "^ok" "$T/last-output" || die "no lease"

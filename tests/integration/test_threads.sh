@@ -3,16 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/token.sh"
 lh_founded
-cat >"$T/policy.yaml" <<YAML
-trust_domain: test.example
-workloads:
-  - { id: "spiffe://test.example/me", attest: { uid: $(id -u) } }
-roles:
-  - { name: leased, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
-grants:
-  - { workload: "spiffe://test.example/me", role: leased }
-YAML
-lh_policy "$T/policy.yaml"
+lh_my_roles leased
 lh_leased_label
 lh_partition vault
 enter app vault

@@ -1,11 +1,12 @@
-# Sourced after lib.sh by tests of standalone partitions: applications (token.c) that are led by the hand.
+# Sourced after lib.sh: applications that are led by the hand (token.c, another program on request), and standalone
+# partitions for them.
 # shellcheck shell=bash disable=SC2034
 SO_PIN=87654321
 USER_PIN=12345678
 declare -A token_in token_out token_pid
 ANSWER=
 
-# start NAME [USER]: an application that obeys `ask`; USER: this one
+# start NAME [USER [PROGRAM]]: an application that obeys `ask`; USER: this one
 start() {
     local fd
     mkfifo "$T/$1.in" "$T/$1.out"
