@@ -4,11 +4,15 @@
  * about the base key where the result may be read, or used piece by piece: what a derived key may be
  * (sensitive, extractable, of which length) is decided before this is called (src/object). Here are only
  * bytes. Source: PKCS #11 3.2 section 6, each mechanism's own; RFC 5869; SP 800-108r1; RFC 8018; SEC 1; PKCS
- * #3. Errors of all: LH_E_INVALID with reason "mechanism-param"      the parameter is malformed, or a peer's
- * public value in it is no good "key-type"             a key that the row does not work with "mechanism-use"
- * the row derives no value "key-size-range"       there is not as much as value_len, or more than
- * LH_LIMIT_SECRET_VALUE "template-incomplete"  the derivation gives any length: value_len is needed Threads:
- * any. PBKDF2 takes up to seconds. */
+ * #3. Threads: any. PBKDF2 takes up to seconds.
+ *
+ * Errors of all are LH_E_INVALID, with one of these reasons:
+ *
+ * - "mechanism-param": the parameter is malformed, or a peer's public value in it is no good
+ * - "key-type": a key that the row does not work with
+ * - "mechanism-use": the row derives no value
+ * - "key-size-range": there is not as much as value_len, or more than LH_LIMIT_SECRET_VALUE
+ * - "template-incomplete": the derivation gives any length: value_len is needed */
 #ifndef LH_CRYPTO_KDF_H
 #define LH_CRYPTO_KDF_H
 

@@ -82,9 +82,13 @@ typedef struct {
 /* Take a vote and write it down. An officer has one vote; a denial takes the place of the same officer's
  * approval, nothing else is replaced. A proposal is denied when the officers left are fewer than are needed;
  * it is withdrawn by the signature of the officer who requested it. The caller frees *ret, which has the
- * vote. Errors, each with its reason, in this order: LH_E_NOT_FOUND "proposal-unknown" what lh_proposal_check
- * says what lh_approval_verify says LH_E_EXISTS "approval-same-person"    this officer has voted, with this
- * or another key LH_E_DENIED "approval-not-requester"  a withdrawal by another officer */
+ * vote. Errors, each with its reason, in this order:
+ *
+ * - LH_E_NOT_FOUND "proposal-unknown"
+ * - what lh_proposal_check says
+ * - what lh_approval_verify says
+ * - LH_E_EXISTS "approval-same-person": this officer has voted, with this or another key
+ * - LH_E_DENIED "approval-not-requester": a withdrawal by another officer */
 LH_MUST lh_err lh_proposal_vote(const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     const lh_vote_request *request, lh_proposal **ret);
 

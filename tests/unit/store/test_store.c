@@ -1,39 +1,9 @@
-#include "fixture.h"
+#include "opened.h"
 
 #include "base/limits.h"
 
 #include <pthread.h>
 #include <semaphore.h>
-
-struct fixture {
-    char dir[64];
-    lh_store *store;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    make_dir(f->dir);
-    assert_lh_ok(lh_store_open(f->dir, NULL, &f->store));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    lh_store_free(f->store);
-    remove_dir(f->dir);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f)
-{
-    lh_store_free(f->store);
-    f->store = NULL;
-    assert_lh_ok(lh_store_open(f->dir, NULL, &f->store));
-}
 
 /* --- writes --- */
 
