@@ -7,7 +7,10 @@
 
 #include <p11-kit/pkcs11.h>
 
-#define SESSIONS_MAX 1024 /* what pools are sized by */
+/* What pools are sized by. There are pools that open 1024 sessions whatever they need, one per user of a
+ * library (Go's crypto11): several must fit into one process. They are the module's own, and cost the daemon
+ * nothing. */
+#define SESSIONS_MAX 4096
 
 bool lh_handle_is_standalone(uint64_t handle)
 {

@@ -183,6 +183,17 @@ static void many_sessions(suite *s)
         OK(s->f->C_CloseSession(sessions[i]));
 }
 
+/* Pools may hold 1024 sessions each, needed or not: two of them in one process. */
+static void two_pools(suite *s)
+{
+    CK_TOKEN_INFO t;
+    OK(s->f->C_GetTokenInfo(s->slot, &t));
+    CHECK(t.ulMaxRwSessionCount == CK_EFFECTIVELY_INFINITE || t.ulMaxRwSessionCount >= 2048);
+    for (int i = 0; i < 2048; i++)
+        suite_open(s, CKF_RW_SESSION);
+    OK(s->f->C_CloseAllSessions(s->slot));
+}
+
 const conformance_case cases_session[] = {
     {"session.open-close", "C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo", CASE_NO_LOGIN,
         open_close},
@@ -195,5 +206,6 @@ const conformance_case cases_session[] = {
     {"session.so-sees-no-private", "C_Login C_FindObjects", 0, so_sees_no_private},
     {"session.logout-ends-private", "C_Logout", 0, logout_ends_private_session_objects},
     {"session.many", "C_OpenSession", CASE_NO_LOGIN, many_sessions},
+    {"session.two-pools", "C_OpenSession C_CloseAllSessions C_GetTokenInfo", CASE_NO_LOGIN, two_pools},
     {0},
 };
