@@ -2,6 +2,7 @@
 #include "crypto/openssl.h"
 
 #include "base/secret.h"
+#include "crypto/edwards.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -92,11 +93,31 @@ static lh_err fetch(lh_crypto *c)
         if (!c->cipher[i] && !ciphers[i].legacy)
             return LH_OPENSSL_FAIL(ciphers[i].name);
     }
+    c->shake256 = EVP_MD_fetch(c->libctx, "SHAKE256", NULL);
+    if (!c->shake256)
+        return LH_OPENSSL_FAIL("SHAKE256");
     c->cmac = EVP_MAC_fetch(c->libctx, "CMAC", NULL);
     c->gmac = EVP_MAC_fetch(c->libctx, "GMAC", NULL);
     if (!c->cmac || !c->gmac)
         return LH_OPENSSL_FAIL("CMAC and GMAC");
     return fetch_hmac(c);
+}
+
+/* Whether it can be told of which form a signature is to be: one that cannot would pass over that and make
+ * another kind. */
+static bool has_eddsa_forms(const lh_crypto *c)
+{
+    static const char *const names[] = {"ED25519", "ED448"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(names); i++) {
+        EVP_SIGNATURE *signature = EVP_SIGNATURE_fetch(c->libctx, names[i], NULL);
+        const OSSL_PARAM *settable = signature ? EVP_SIGNATURE_settable_ctx_params(signature) : NULL;
+        bool both = settable && OSSL_PARAM_locate_const(settable, "instance") &&
+                    OSSL_PARAM_locate_const(settable, "context-string");
+        EVP_SIGNATURE_free(signature);
+        if (!both)
+            return false;
+    }
+    return true;
 }
 
 /* A power of two; a quarter of what may be locked, since secrets of other kinds are, too. */
@@ -132,6 +153,8 @@ lh_err lh_crypto_new(lh_crypto **ret)
     /* RC4, for old data. It is a package's choice to have this one. */
     c->legacy = OSSL_PROVIDER_load(c->libctx, "legacy");
     LH_TRY(fetch(c));
+    c->eddsa_forms = has_eddsa_forms(c);
+    c->edwards = !c->eddsa_forms && lh_edwards_start();
     ERR_clear_error();
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -149,6 +172,7 @@ void lh_crypto_free(lh_crypto *c)
     EVP_MAC_free(c->hmac);
     EVP_MAC_free(c->cmac);
     EVP_MAC_free(c->gmac);
+    EVP_MD_free(c->shake256);
     for (size_t i = 0; i < LH_CIPHER_COUNT; i++)
         EVP_CIPHER_free(c->cipher[i]);
     for (size_t i = 0; i < LH_MD_COUNT; i++)

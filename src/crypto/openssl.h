@@ -48,11 +48,14 @@ struct lh_crypto {
     OSSL_PROVIDER *provider;
     OSSL_PROVIDER *legacy; /* NULL where there is none */
     EVP_MD *md[LH_MD_COUNT];
+    EVP_MD *shake256;
     EVP_CIPHER *cipher[LH_CIPHER_COUNT]; /* NULL: one of the legacy provider, which is not there */
     EVP_MAC *hmac;
     EVP_MAC *cmac;
     EVP_MAC *gmac;
     EVP_MAC_CTX *hmac_of[LH_MD_COUNT]; /* without a key: copied for each use, never changed */
+    bool eddsa_forms;                  /* libcrypto has EdDSA with contexts and of hashes */
+    bool edwards;                      /* or else edwards.h has the points for it */
     size_t heap;                       /* bytes of OpenSSL's secure heap */
     pthread_mutex_t spare_lock;
     lh_crypto_spare_fn spare;

@@ -37,6 +37,7 @@ struct lh_op {
     EVP_PKEY_CTX *pkey;   /* RSA: set up by begin */
     EVP_PKEY_CTX *md_ctx; /* md's own, where it signs */
     bool prehash;         /* EdDSA of a hash */
+    bool edwards;         /* EdDSA by eddsa.h */
     size_t context_len;   /* EdDSA, ML-DSA, SLH-DSA */
     uint8_t context[LH_SIGN_CONTEXT_MAX];
     lh_buf held; /* what is held back until the end */

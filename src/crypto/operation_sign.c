@@ -1,4 +1,5 @@
 /* ECDSA, EdDSA and the post-quantum signatures. */
+#include "crypto/eddsa.h"
 #include "crypto/operation_internal.h"
 
 #include <openssl/core_names.h>
@@ -86,8 +87,6 @@ static lh_err eddsa_set(lh_op *op, EVP_PKEY_CTX *ctx)
     char hashed25519[] = "Ed25519ph";
     char hashed448[] = "Ed448ph";
     bool is_448 = op->key->bits == 448;
-    if (!can_set(ctx, "instance") || !can_set(ctx, "context-string"))
-        return lh_op_refuse_param(op, "this libcrypto has EdDSA neither of a hash nor with a context");
     char *instance = op->prehash ? (is_448 ? hashed448 : hashed25519) : (is_448 ? plain : context);
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("instance", instance, 0),
         OSSL_PARAM_construct_octet_string("context-string", op->context, op->context_len),
@@ -135,8 +134,17 @@ static lh_err eddsa_begin(lh_op *op, lh_bytes params)
         op->prehash = prehash == 1;
         LH_TRY(take_context(op, &params));
     }
+    /* A parameter without hash and context is taken for none: RFC 8032 section 5.1 wants no Ed25519ctx of an
+     * empty context, though PKCS #11's table of schemes (3.0 section 2.3.14) would have it. */
+    bool plain = !op->prehash && op->context_len == 0;
+    op->edwards = !plain && !op->c->eddsa_forms;
+    if (op->edwards && !op->c->edwards)
+        return lh_op_refuse_param(
+            op, "neither libcrypto nor libgcrypt has EdDSA of a hash or with a context");
+    if (op->edwards)
+        return LH_SUCCESS;
     LH_TRY(whole_begin(op));
-    return op->prehash || op->context_len > 0 ? eddsa_set(op, op->md_ctx) : LH_SUCCESS;
+    return plain ? LH_SUCCESS : eddsa_set(op, op->md_ctx);
 }
 
 static lh_err whole_finish(lh_op *op, size_t max, lh_bytes signature, lh_buf *out)
@@ -166,7 +174,13 @@ static lh_err eddsa_finish(lh_op *op, lh_bytes signature, lh_buf *out)
     size_t len = op->key->curve->signature_len;
     if (op->use == LH_USE_VERIFY)
         LH_TRY(lh_op_check_signature_len(op, signature, len));
-    return whole_finish(op, len, signature, out);
+    if (!op->edwards)
+        return whole_finish(op, len, signature, out);
+    const lh_eddsa_form form = {op->prehash, LH_BYTES(op->context, op->context_len)};
+    if (op->use == LH_USE_VERIFY)
+        return lh_eddsa_verify(op->c, op->key, form, lh_buf_bytes(&op->held), signature.data);
+    uint8_t *to = lh_buf_extend(out, len);
+    return to ? lh_eddsa_sign(op->c, op->key, form, lh_buf_bytes(&op->held), to) : lh_buf_status(out);
 }
 
 const lh_op_family lh_op_eddsa = {eddsa_begin, lh_op_hold, eddsa_finish};
