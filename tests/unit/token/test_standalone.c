@@ -197,7 +197,7 @@ static void hostile_templates(void **state)
 {
     (void)state;
     CK_OBJECT_HANDLE h;
-    static unsigned char big[20000];
+    static unsigned char big[LH_WIRE_VALUE_MAX + 1];
     CK_ATTRIBUTE a = {CKA_VALUE, big, sizeof(big)};
     assert_int_equal(C_CreateObject(session, &a, 1, &h), CKR_ATTRIBUTE_VALUE_INVALID);
     a = (CK_ATTRIBUTE){CKA_TOKEN, big, 2};
