@@ -393,12 +393,13 @@ static void ed448(suite *s)
     eddsa(s, "Ed448", EVP_PKEY_ED448, 57);
 }
 
-/* Ed25519ctx and Ed25519ph (RFC 8032): another context is another signature. */
-static void eddsa_context(suite *s)
+/* Ed25519ctx and Ed25519ph, Ed448 with a context and Ed448ph (RFC 8032): another context is another
+ * signature. */
+static void eddsa_context_of(suite *s, const char *curve)
 {
-    pair p = keys_edwards(s, "Ed25519");
+    pair p = keys_edwards(s, curve);
     unsigned char data[] = "data";
-    unsigned char out[64];
+    unsigned char out[114];
     for (int prehash = 0; prehash < 2; prehash++) {
         unsigned char context[] = "a context";
         CK_EDDSA_PARAMS params = {(CK_BBOOL)prehash, sizeof context - 1, context};
@@ -417,7 +418,17 @@ static void eddsa_context(suite *s)
         context[0] ^= 1;
         OK(s->f->C_VerifyInit(s->session, &m, p.public_key));
         IS(CKR_SIGNATURE_INVALID, s->f->C_Verify(s->session, data, sizeof data, out, len));
+        context[0] ^= 1;
+        params.phFlag = !prehash;
+        OK(s->f->C_VerifyInit(s->session, &m, p.public_key));
+        IS(CKR_SIGNATURE_INVALID, s->f->C_Verify(s->session, data, sizeof data, out, len));
     }
+}
+
+static void eddsa_context(suite *s)
+{
+    eddsa_context_of(s, "Ed25519");
+    eddsa_context_of(s, "Ed448");
 }
 
 /* More than one message of the wire carries. */

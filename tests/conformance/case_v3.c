@@ -255,6 +255,30 @@ static void message_sign(suite *s)
     IS(CKR_OPERATION_NOT_INITIALIZED, f->C_MessageVerifyFinal(s->session));
 }
 
+static void message_sign_eddsa(suite *s)
+{
+    CK_FUNCTION_LIST_3_0 *f = suite_v30(s);
+    suite_needs(s, CKM_EDDSA, CKF_MESSAGE_SIGN | CKF_MESSAGE_VERIFY);
+    pair p = keys_edwards(s, "Ed25519");
+    unsigned char context[] = "of messages";
+    unsigned char data[] = "one of them";
+    unsigned char sig[64];
+    CK_ULONG n = sizeof sig;
+    CK_EDDSA_PARAMS params = {CK_TRUE, sizeof context - 1, context};
+    CK_MECHANISM m = {CKM_EDDSA, &params, sizeof params};
+    if (f->C_MessageSignInit(s->session, &m, p.private_key) == CKR_MECHANISM_PARAM_INVALID)
+        suite_absent(s, "contexts of EdDSA");
+    OK(f->C_SignMessage(s->session, NULL, 0, data, sizeof data, sig, &n));
+    OK(f->C_MessageSignFinal(s->session));
+    OK(f->C_VerifyInit(s->session, &m, p.public_key)); /* the same as of no message */
+    OK(f->C_Verify(s->session, data, sizeof data, sig, n));
+    OK(f->C_MessageVerifyInit(s->session, &m, p.public_key));
+    OK(f->C_VerifyMessage(s->session, NULL, 0, data, sizeof data, sig, n));
+    data[0] ^= 1;
+    IS(CKR_SIGNATURE_INVALID, f->C_VerifyMessage(s->session, NULL, 0, data, sizeof data, sig, n));
+    OK(f->C_MessageVerifyFinal(s->session));
+}
+
 static void verify_signature(suite *s)
 {
     CK_FUNCTION_LIST_3_2 *f = suite_v32(s);
@@ -458,6 +482,8 @@ const conformance_case cases_v3[] = {
         "C_MessageSignInit C_SignMessage C_SignMessageBegin C_SignMessageNext C_MessageSignFinal "
         "C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin C_VerifyMessageNext C_MessageVerifyFinal",
         0, message_sign},
+    {"v3.message-sign-eddsa", "C_MessageSignInit C_SignMessage C_MessageVerifyInit C_VerifyMessage CKM_EDDSA",
+        0, message_sign_eddsa},
     {"v3.verify-signature",
         "C_VerifySignatureInit C_VerifySignature C_VerifySignatureUpdate C_VerifySignatureFinal", 0,
         verify_signature},
