@@ -279,7 +279,8 @@ void lh_partitions_free(lh_partitions *p)
 
 /* --- the blank one --- */
 
-uint64_t lh_partitions_highest(lh_partitions *p)
+/* The highest number that a partition has now, the blank one's included; 0: there is none. */
+static uint64_t highest_number(lh_partitions *p)
 {
     pthread_rwlock_rdlock(&p->lock);
     uint64_t highest = p->count > 0 ? p->list[p->count - 1]->record.number : 0;
@@ -437,7 +438,7 @@ lh_err lh_partitions_sync(lh_partitions *p, const lh_partition_spec *specs, size
 {
     if (count > LH_LIMIT_PARTITIONS)
         return LH_REFUSE(LH_E_LIMIT, "state-limit", "more than %d partitions", LH_LIMIT_PARTITIONS);
-    struct sync sync = {p, specs, count, calloc(count + 1, sizeof(lh_partition *)), lh_partitions_highest(p)};
+    struct sync sync = {p, specs, count, calloc(count + 1, sizeof(lh_partition *)), highest_number(p)};
     if (!sync.mine)
         return LH_RAISE(LH_E_NOMEM, 0);
     lh_err err = find_mine(&sync);

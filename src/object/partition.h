@@ -137,16 +137,8 @@ LH_MUST lh_err lh_partitions_initialize(
 /* Also unlocks it. LH_E_STATE (reason "token-not-initialized"). */
 LH_MUST lh_err lh_partitions_set_user_pin(lh_partitions *partitions, uint64_t number, lh_bytes verifier);
 
-/* The same within a transaction that is under way on the same records (on its thread), for what a quorum
- * decides: durable and seen with it, undone with it. */
-LH_MUST lh_err lh_partitions_initialize_in(lh_partitions *partitions, lh_record_txn *txn, uint64_t number,
-    const char *label, lh_bytes so_pin_verifier);
-LH_MUST lh_err lh_partitions_set_user_pin_in(
-    lh_partitions *partitions, lh_record_txn *txn, uint64_t number, lh_bytes verifier);
-/* The highest number that a partition has now, the blank one's included; 0: there is none. */
-uint64_t lh_partitions_highest(lh_partitions *partitions);
 /* The blank one takes another number if that one is taken now, and a new one is made where it was used up.
- * After lh_partitions_initialize_in is committed; every other call does it by itself. */
+ * Every call that may use it up does it by itself. */
 LH_MUST lh_err lh_partitions_refresh(lh_partitions *partitions);
 
 #endif

@@ -253,7 +253,7 @@ lh_err lh_pin_verifier_new(lh_partitions *p, lh_bytes pin, lh_buf *ret_verifier)
     return lh_buf_status(ret_verifier);
 }
 
-lh_err lh_partitions_set_user_pin_in(lh_partitions *p, lh_record_txn *txn, uint64_t number, lh_bytes verifier)
+static lh_err set_user_pin_in(lh_partitions *p, lh_record_txn *txn, uint64_t number, lh_bytes verifier)
 {
     LH_AUTO(lh_partition_unrefp) lh_partition *partition = NULL;
     lh_pin_verifier decoded;
@@ -267,7 +267,7 @@ lh_err lh_partitions_set_user_pin_in(lh_partitions *p, lh_record_txn *txn, uint6
                : err;
 }
 
-lh_err lh_partitions_initialize_in(
+static lh_err initialize_in(
     lh_partitions *p, lh_record_txn *txn, uint64_t number, const char *label, lh_bytes so_pin_verifier)
 {
     LH_AUTO(lh_partition_unrefp) lh_partition *partition = NULL;
@@ -296,7 +296,7 @@ struct decided {
 static lh_err initialize(lh_record_txn *txn, void *arg)
 {
     const struct decided *d = arg;
-    return lh_partitions_initialize_in(d->p, txn, d->number, d->label, d->verifier);
+    return initialize_in(d->p, txn, d->number, d->label, d->verifier);
 }
 
 lh_err lh_partitions_initialize(
@@ -310,7 +310,7 @@ lh_err lh_partitions_initialize(
 static lh_err set_user_pin(lh_record_txn *txn, void *arg)
 {
     const struct decided *d = arg;
-    return lh_partitions_set_user_pin_in(d->p, txn, d->number, d->verifier);
+    return set_user_pin_in(d->p, txn, d->number, d->verifier);
 }
 
 lh_err lh_partitions_set_user_pin(lh_partitions *p, uint64_t number, lh_bytes verifier)

@@ -46,6 +46,5 @@ LH_MUST lh_err lh_peer_pending(lh_peer *peer, const lh_pending_request *r, enum 
 /* A partition of the configuration, as it is now. LH_E_NOT_FOUND (reason "partition-unknown"), LH_E_STATE
  * (not open). */
 LH_MUST lh_err lh_standalone_describe(lh_vault *vault, const char *name, lh_partition_description *ret);
-LH_MUST lh_err lh_standalone_describe_number(lh_vault *vault, uint64_t number, lh_partition_description *ret);
 
 #endif

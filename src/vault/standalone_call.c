@@ -172,13 +172,6 @@ lh_err lh_peer_pending(lh_peer *peer, const lh_pending_request *r, enum lh_pendi
 /* --- for people -------------------------------------------------------------------------------------------
  */
 
-lh_err lh_standalone_describe_number(lh_vault *v, uint64_t number, lh_partition_description *ret)
-{
-    LH_AUTO(lh_standalone_unrefp) lh_standalone *s = NULL;
-    LH_TRY(lh_standalone_get(v, &s));
-    return lh_partitions_describe(s->partitions, number, ret);
-}
-
 lh_err lh_standalone_describe(lh_vault *v, const char *name, lh_partition_description *ret)
 {
     uint64_t number = 0;
@@ -188,5 +181,7 @@ lh_err lh_standalone_describe(lh_vault *v, const char *name, lh_partition_descri
             number = rules->governed.partitions[i].number;
     if (number == 0)
         return LH_REFUSE(LH_E_NOT_FOUND, "partition-unknown", "there is no partition of this name");
-    return lh_standalone_describe_number(v, number, ret);
+    LH_AUTO(lh_standalone_unrefp) lh_standalone *s = NULL;
+    LH_TRY(lh_standalone_get(v, &s));
+    return lh_partitions_describe(s->partitions, number, ret);
 }
