@@ -6,6 +6,7 @@
 #include "pair_fixture.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static const struct {
@@ -285,6 +286,42 @@ static void no_points(void **state)
     }
 }
 
+static void *work(void *arg)
+{
+    const lh_key *key = arg;
+    static const uint8_t data[64];
+    for (size_t i = 0; i < 10; i++) {
+        const lh_eddsa_form form = {i % 2 == 1, LH_BYTES_STR("thread")};
+        uint8_t signature[LH_EDDSA_SIGNATURE_MAX];
+        if (!lh_ok(lh_eddsa_sign(crypto, key, form, LH_BYTES(data, i), signature)) ||
+            !lh_ok(lh_eddsa_verify(crypto, key, form, LH_BYTES(data, i), signature)))
+            return arg;
+        signature[i] ^= 1;
+        if (lh_ok(lh_eddsa_verify(crypto, key, form, LH_BYTES(data, i), signature)))
+            return arg;
+    }
+    return NULL;
+}
+
+/* Many at once, on the same keys. */
+static void threads(void **state)
+{
+    (void)state;
+    static const uint8_t seed[57] = {7};
+    lh_key *keys[] = {key_of("ED25519", CKO_PRIVATE_KEY, CKA_VALUE, LH_BYTES(seed, 32)),
+        key_of("ED448", CKO_PRIVATE_KEY, CKA_VALUE, LH_BYTES(seed, 57))};
+    pthread_t all[32];
+    for (size_t i = 0; i < LH_ARRAY_LEN(all); i++)
+        assert_int_equal(pthread_create(&all[i], NULL, work, keys[i % 2]), 0);
+    for (size_t i = 0; i < LH_ARRAY_LEN(all); i++) {
+        void *failed = all;
+        assert_int_equal(pthread_join(all[i], &failed), 0);
+        assert_null(failed);
+    }
+    lh_key_free(keys[0]);
+    lh_key_free(keys[1]);
+}
+
 #define MASK 0xa5
 
 /* How often 16 bytes, given with every byte masked, stand in this process's memory. */
@@ -371,6 +408,7 @@ int main(void)
         cmocka_unit_test(as_libcrypto),
         cmocka_unit_test(order_added),
         cmocka_unit_test(no_points),
+        cmocka_unit_test(threads),
         cmocka_unit_test(nothing_left),
     };
     return cmocka_run_group_tests(tests, crypto_setup, crypto_teardown);
