@@ -151,10 +151,12 @@ static lh_err tell(const lh_key *key, unsigned long ck_class, lh_key_part_fn fn,
     }
     LH_AUTO(lh_buf_free) lh_buf value = LH_BUF_INIT(key->curve->scalar_len);
     uint8_t *to = lh_buf_extend(&value, key->curve->scalar_len);
-    size_t len = key->curve->scalar_len;
+    size_t len = 0;
     if (!to)
         return lh_buf_status(&value);
-    if (EVP_PKEY_get_raw_private_key(key->pkey, to, &len) != 1 || len != value.len)
+    /* Not EVP_PKEY_get_raw_private_key, which in OpenSSL 3.0 leaves a copy in ordinary memory. */
+    if (EVP_PKEY_get_octet_string_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, to, value.len, &len) != 1 ||
+        len != value.len)
         return LH_OPENSSL_FAIL("reading a private key");
     return fn(arg, CKA_VALUE, lh_buf_bytes(&value), true);
 }

@@ -158,6 +158,13 @@ background() {
     lh_track "$LH_PID"
 }
 
+# grep that reads to the end: with pipefail, who still writes when grep has found enough would fail the pipe.
+lh_grep() {
+    local text
+    text=$(cat)
+    grep "$@" <<<"$text"
+}
+
 lh_module_tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" "$@"; }
 
 # --- expectations --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ complete_words() {
 offers() {
     local what=$1
     shift
-    complete_words "$@" | grep -xF -- "$what" >/dev/null || {
+    grep -qxF -- "$what" <<<"$(complete_words "$@")" || {
         echo "FAILED: \"$*\" does not offer \"$what\": $(complete_words "$@" | tr '\n' ' ')" >&2
         exit 1
     }
@@ -32,7 +32,7 @@ offers() {
 offers_not() {
     local what=$1
     shift
-    ! complete_words "$@" | grep -xF -- "$what" >/dev/null || {
+    ! grep -qxF -- "$what" <<<"$(complete_words "$@")" || {
         echo "FAILED: \"$*\" offers \"$what\"" >&2
         exit 1
     }

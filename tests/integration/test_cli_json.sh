@@ -164,7 +164,7 @@ for n in {1..110}; do
 done
 json 0 proposals.54.state=open proposals
 json 0 proposals.54.state=open proposals --all
-leasehold proposals --all --json | grep >/dev/null '"state": "withdrawn"' || die "those that are not open are not told at all"
+leasehold proposals --all --json | lh_grep -q '"state": "withdrawn"' || die "those that are not open are not told at all"
 
 # None was left out.
 while read -r command; do

@@ -2,6 +2,12 @@
 # Standalone partitions and certificates of leased keys from an officer's side: proposed, approved, listed, seen by an
 # application, removed; and what configuration is refused outside development.
 set -uo pipefail
+# grep that reads to the end: with pipefail, who still writes when grep has found enough would fail the pipe.
+read_grep() {
+    local text
+    text=$(cat)
+    grep "$@" <<<"$text"
+}
 build=${LEASEHOLD_BUILD:?}
 leasehold=$build/leasehold
 for program in swtpm ssh-keygen openssl pkcs11-tool; do
@@ -88,7 +94,7 @@ expect 1 "[certificate-unknown]" propose certificate.remove --role dev-ec --work
 tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" --token-label "$label" "$@" 2>/dev/null; }
 label=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | grep -i leasehold | head -1)
 [ "$label" ] || die "no leased token"
-tool -O --type cert | grep -q Certificate && die "a certificate before there is one"
+tool -O --type cert | read_grep -q Certificate && die "a certificate before there is one"
 enact certificate.attach --role dev-ec --workload $me --chain chain.pem
 tool -O --type cert >objects
 [ "$(grep -c "Certificate Object" objects)" = 2 ] || die "expected two certificates: $(cat objects)"
@@ -96,7 +102,7 @@ grep -q "dev-ec CA 1" objects || die "the authority's label: $(cat objects)"
 id=$(tool -O --type privkey --label dev-ec | sed -n 's/^ *ID: *//p' | head -1)
 tool --read-object --type cert --id "$id" -o leaf.der >/dev/null || die "the certificate is not under the key's id"
 openssl x509 -in leaf.pem -outform DER | cmp - leaf.der || die "another certificate"
-"$leasehold" lease list | grep -q dev-ec && die "reading took a lease"
+"$leasehold" lease list | read_grep -q dev-ec && die "reading took a lease"
 enact certificate.remove --role dev-ec --workload $me
-tool -O --type cert | grep -q Certificate && die "the certificates are still there"
+tool -O --type cert | read_grep -q Certificate && die "the certificates are still there"
 echo "- certificates are attached, seen by an application under the key's id, and removed"

@@ -17,7 +17,7 @@ mount -t tmpfs -o "size=4m,mode=0700,uid=$LH_DAEMON_UID" tmpfs "$T/state" || ski
 fill() { dd if=/dev/zero of="$T/state/fill" bs=4k "count=$(($(df --output=avail -k "$T/state" | tail -n 1) / 4 - 64))" 2>"$T/last-output"; }
 room() { rm "$T/state/fill"; }
 issue() { "$T/tests/signer" "$LEASEHOLD_MODULE" fresh 1; }
-issued() { issue | tee "$T/issued" | grep -q "^ok"; }
+issued() { issue | tee "$T/issued" | lh_grep -q "^ok"; }
 
 lh_tpm_start
 lh_daemon_start

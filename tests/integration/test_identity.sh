@@ -63,12 +63,12 @@ gets() {
     step "$2"
 }
 # leases end with their processes, so that no later attempt leans on an earlier one's
-no_leases() { leasehold lease list --json | tr -d ' \n' | grep -q '"leases":\[\]'; }
+no_leases() { leasehold lease list --json | tr -d ' \n' | lh_grep -q '"leases":\[\]'; }
 quiet() { wait_until 5 "leases end with their processes" no_leases; }
 # explains REASON: the last refusal that `explain` tells of
 explains() {
     leasehold explain --json >"$T/refusals.json"
-    tr -d '\n' <"$T/refusals.json" | grep -qE "\"reason\": *\"$1\"" || die "explain does not tell of $1: $(cat "$T/refusals.json")"
+    tr -d '\n' <"$T/refusals.json" | lh_grep -qE "\"reason\": *\"$1\"" || die "explain does not tell of $1: $(cat "$T/refusals.json")"
 }
 
 # --- as it should be

@@ -7,7 +7,7 @@ need_root
 for program in cmake p11-kit p11tool systemd-analyze python3; do
     command -v $program >/dev/null || skip "$program is not installed"
 done
-nm -D "$LH_BUILD/leaseholdd" | grep -qE '__(a|t)san_' && skip "a sanitizer build has runtimes and privileges of its own"
+nm -D "$LH_BUILD/leaseholdd" | lh_grep -qE '__(a|t)san_' && skip "a sanitizer build has runtimes and privileges of its own"
 lh_setup
 umask 077
 expect_ok "install" env DESTDIR="$T/root" cmake --install "$LH_BUILD" --prefix /usr

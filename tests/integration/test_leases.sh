@@ -18,9 +18,9 @@ entries() {
 # ended LEASE REASON: the log tells once how a lease ended
 ended() { [ "$(entries "lease.ended.*($1.*\"$2\"|\"$2\".*$1)")" = 1 ]; }
 leases() { leasehold lease list --json | tr -d ' \n'; }
-has_lease() { leases | grep -q "\"id\":\"$1\""; }
+has_lease() { leases | lh_grep -q "\"id\":\"$1\""; }
 no_lease() { ! has_lease "$1"; }
-no_leases() { leases | grep -q '"leases":\[\]'; }
+no_leases() { leases | lh_grep -q '"leases":\[\]'; }
 
 hour=$(date -u +%-H)
 closed=$(printf '%02d:00-%02d:00' $(((hour + 3) % 24)) $(((hour + 5) % 24)))

@@ -42,7 +42,7 @@ step "neither dumps core nor lets its user read its memory"
 
 sockets() { find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | wc -l; }
 [ "$(sockets "$attest")" = 1 ] || die "attest has $(sockets "$attest") sockets: one, to main, is all that it needs"
-ls -l "/proc/$attest/fd" | grep -q "$T/state" && die "attest has files of the store open"
+ls -l "/proc/$attest/fd" | lh_grep -q "$T/state" && die "attest has files of the store open"
 step "attest has one socket, to main, and nothing of the store"
 grep -qE '^ *[0-9]+: ' /proc/net/tcp && for pid in $main $attest; do
     for inode in $(ls -l "/proc/$pid/fd" | sed -nE 's/.*socket:\[([0-9]+)\].*/\1/p'); do

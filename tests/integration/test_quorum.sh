@@ -177,7 +177,7 @@ sleep 6.1
 refused 1 approval-expired leasehold approve "$id" --key "$keys/bob" --yes
 says_not "$id" leasehold proposals
 leasehold proposals --all >"$T/last-output"
-grep "$id" "$T/last-output" | grep -q expired || die "an expired proposal is not called so"
+grep "$id" "$T/last-output" | lh_grep -q expired || die "an expired proposal is not called so"
 refused 1 admin-field-value leasehold propose parent.create ever --officer alice --life 8d
 
 step "text that could deceive"
@@ -212,7 +212,7 @@ says_not "parent no" leasehold key list
 id=$(propose parent.create no --officer alice --key "$keys/alice")
 expect_ok "bob denies" leasehold deny "$id" --key "$keys/bob" --yes
 says "alice denied" leasehold deny "$id" --key "$keys/alice" --yes
-leasehold log show | grep '"event":"proposal.vote"' | tail -n 1 | grep -q '"officer":"alice".*"verb":"deny"' ||
+leasehold log show | grep '"event":"proposal.vote"' | tail -n 1 | lh_grep -q '"officer":"alice".*"verb":"deny"' ||
     die "a denial in place of an approval is logged under another officer"
 
 step "what changed meanwhile makes it stale"

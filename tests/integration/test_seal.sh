@@ -20,7 +20,7 @@ state() {
     step "the vault is $1${2:+ ($2)}"
 }
 # told TEXT: the status that state saw says so
-told() { tr '\n' ' ' <"$T/last-output" | grep -qF -- "$1" || die "status does not say \"$1\""; }
+told() { tr '\n' ' ' <"$T/last-output" | lh_grep -qF -- "$1" || die "status does not say \"$1\""; }
 is_state() { [ "$(lh_state)" = "$1" ]; }
 tpm() { TPM2TOOLS_TCTI=swtpm:path=$T/tpm/sock "$@" >"$T/last-output" 2>&1 || die "$*"; }
 daemon_says() { grep -qF -- "$1" "$T/daemon.log" || die "the daemon's log does not say \"$1\""; }
@@ -70,7 +70,7 @@ hold=$(leasehold hold add --role another --officer bob --key "$T/keys/bob" --jso
     die "a hold is said to be anchored: $hold"
 leasehold status >/dev/null || true
 lh_tpm_start
-recovered() { "$T/tests/signer" "$LEASEHOLD_MODULE" short 1 | grep -q "^ok"; }
+recovered() { "$T/tests/signer" "$LEASEHOLD_MODULE" short 1 | lh_grep -q "^ok"; }
 wait_until 15 "leases are issued again" recovered
 sign
 expect_output "the operation is in force" "parent meanwhile" leasehold key list

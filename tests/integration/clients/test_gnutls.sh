@@ -35,14 +35,14 @@ write_pair() { # a key that was made outside, and then signs
 }
 write_secret() {
     login --write --secret-key=000102030405060708090a0b0c0d0e0f --label secret &&
-        login --list-all | grep -q "Label: secret"
+        login --list-all | lh_grep -q "Label: secret"
 }
 renamed() {
     tool --login --set-label renamed "$TOKEN_URI;object=outside;type=public" &&
-        tool --login --set-id 0c0d "$TOKEN_URI;object=renamed;type=public" && login --list-all | grep -iq "ID: 0c:0d"
+        tool --login --set-id 0c0d "$TOKEN_URI;object=renamed;type=public" && login --list-all | lh_grep -iq "ID: 0c:0d"
 }
 deleted() {
-    tool --login --delete "$TOKEN_URI;object=renamed;type=public" && ! login --list-all | grep -q "Label: renamed"
+    tool --login --delete "$TOKEN_URI;object=renamed;type=public" && ! login --list-all | lh_grep -q "Label: renamed"
 }
 trusted() { # only the SO marks a certificate as trusted
     ! login --write --load-certificate "$W/ca.pem" --label authority --mark-trusted &&

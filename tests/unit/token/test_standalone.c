@@ -214,7 +214,7 @@ static void hostile_templates(void **state)
     static CK_ATTRIBUTE many[256];
     for (size_t i = 0; i < 256; i++)
         many[i] = (CK_ATTRIBUTE){CKA_VALUE, big, 16384};
-    assert_int_equal(C_CreateObject(session, many, 256, &h), CKR_HOST_MEMORY);
+    assert_int_equal(C_CreateObject(session, many, 256, &h), CKR_DEVICE_MEMORY);
     assert_int_equal(daemon_.control->calls[LH_CALL_CREATE], 0);
 }
 
