@@ -61,7 +61,7 @@ static CK_SLOT_ID slot_of(const char *label)
         if (label ? !blank && memcmp(info.label, label, strlen(label)) == 0 : blank)
             return slots[i];
     }
-    STEP(!"a slot that was expected");
+    step(false, "a slot that was expected", __LINE__);
     return 0;
 }
 
