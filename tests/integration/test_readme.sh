@@ -77,11 +77,13 @@ step "explain tells another user what does not hold"
 
 # The ordinary token, which the last block made and looked at.
 grep -qi "archive" "$T"/out.* || die "there is no partition archive"
-expect_ok "the partition's key signs for another user" as_user games pkcs11-tool --module "$T/lib/leasehold-pkcs11.so" \
+expect_ok "the partition's key signs" pkcs11-tool --module "$T/lib/leasehold-pkcs11.so" \
     --token-label archive --login --pin 1234 --label scans --sign --mechanism SHA256-RSA-PKCS --input-file "$readme" \
     --output-file "$T/tmp/signature"
 [ "$(stat -c %s "$T/tmp/signature")" = 384 ] || die "no signature of RSA-3072"
-step "a partition that two officers made holds a key, and signs with it"
+expect_output "another user has no such slot" "leasehold" as_user games pkcs11-tool --module "$T/lib/leasehold-pkcs11.so" -L
+grep -q archive "$T/last-output" && die "another user sees the partition"
+step "a partition that two officers made holds a key, signs with it, and is seen by its user alone"
 
 # "Try it with your own program"
 command -v pkcs11-tool >/dev/null || skip "pkcs11-tool is not installed"
