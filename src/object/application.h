@@ -132,5 +132,7 @@ LH_MUST lh_err lh_application_acquire(
     lh_application *a, const lh_key_use *use, bool *ret_wait, lh_key_grip *ret);
 /* Safe on an empty grip. */
 void lh_key_grip_release(lh_key_grip *grip);
+/* The partition's number; 0 of an empty grip. */
+uint64_t lh_key_grip_slot(const lh_key_grip *grip);
 
 #endif

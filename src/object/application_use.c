@@ -161,3 +161,9 @@ void lh_key_grip_release(lh_key_grip *grip)
     lh_live_unref(grip->hold);
     *grip = (lh_key_grip){NULL, NULL};
 }
+
+uint64_t lh_key_grip_slot(const lh_key_grip *grip)
+{
+    const lh_live *live = grip->hold;
+    return live ? lh_live_facts_of(live)->slot : 0;
+}

@@ -177,15 +177,28 @@ static bool check_holds(evaluation *e)
     return true;
 }
 
+static bool has_own_uid(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts)
+{
+    return lh_policy_uid_is_own(policy, workload) &&
+           lh_policy_program_kind(workload->exe) == LH_POLICY_PROGRAM &&
+           lh_policy_program_kind(facts->exe) == LH_POLICY_PROGRAM;
+}
+
+bool lh_policy_is_strong_enough(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts)
+{
+    return workload->strength != LH_POLICY_STRONG || workload->unit != NULL || workload->lsm != NULL ||
+           has_own_uid(policy, workload, facts);
+}
+
 static bool check_strength(evaluation *e)
 {
     const lh_policy_workload *workload = e->workload;
     if (workload->strength != LH_POLICY_STRONG)
         return true;
-    bool own = lh_policy_uid_is_own(e->policy, workload) &&
-               lh_policy_program_kind(workload->exe) == LH_POLICY_PROGRAM &&
-               lh_policy_program_kind(e->facts->exe) == LH_POLICY_PROGRAM;
-    bool ok = workload->unit != NULL || workload->lsm != NULL || own;
+    bool own = has_own_uid(e->policy, workload, e->facts);
+    bool ok = lh_policy_is_strong_enough(e->policy, workload, e->facts);
     note(e, ok, "workload", "strength", "%s",
         workload->unit != NULL  ? "strong by its unit"
         : workload->lsm != NULL ? "strong by its label"

@@ -73,6 +73,11 @@ typedef bool (*lh_policy_match_fn)(const lh_policy_workload *workload, void *arg
 LH_MUST lh_err lh_policy_match(
     const lh_policy *policy, const lh_policy_facts *facts, lh_policy_match_fn fn, void *arg);
 
+/* Whether a workload that matches does so as strongly as it asks for: by unit, LSM label, or a uid that is
+ * its alone and a program that is no interpreter, agent or relay. True where it does not ask for strong. */
+bool lh_policy_is_strong_enough(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts);
+
 /* The roles that a process sees when it searches: each role once, in document order, with the workload under
  * which lh_policy_evaluate would decide on it. Hours, holds, strength, evidence and mechanisms are ignored:
  * they are looked at when a key is used. fn returns false to stop. */

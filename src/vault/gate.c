@@ -20,88 +20,144 @@ static const lh_state_partition *partition_of(const lh_rules *rules, uint64_t nu
     return NULL;
 }
 
+/* What becomes of a call that names a partition. */
 typedef struct {
+    bool sees;
+    bool wanted;        /* it takes an attestation, or a newer one */
+    const char *reason; /* it is refused; NULL: it is not */
+    char message[512];
+} verdict;
+
+typedef struct {
+    const lh_policy *policy;
+    const lh_policy_facts *facts;
     const lh_policy_partition *rule;
-    int64_t age;  /* seconds since the attestation */
-    bool matched; /* a workload that the rule names */
-    bool fresh;   /* … and whose freshness the attestation meets */
+    int64_t age;                /* seconds since the attestation */
+    const lh_policy_hold *hold; /* one that covers a workload that the process is */
+    const char *weak;           /* a workload that the rule names, without the strength that it asks for */
+    bool matched;               /* a workload that the rule names, strong enough */
+    bool fresh;                 /* … and whose freshness the attestation meets */
 } admission;
 
+/* A hold on a role stops leases alone; one on a host, whatever the process is. workload: NULL for any. */
+static const lh_policy_hold *hold_on(const lh_policy_facts *facts, const char *workload)
+{
+    for (size_t i = 0; i < facts->hold_count; i++) {
+        const lh_policy_hold *h = &facts->holds[i];
+        if (h->role || (h->host && strcmp(h->host, "self") != 0))
+            continue;
+        if (h->workload ? workload && strcmp(h->workload, workload) == 0 : h->host != NULL)
+            return h;
+    }
+    return NULL;
+}
+
+/* Every workload is looked at, also those that the rule does not name: a hold on any is one on the process.
+ */
 static bool match_workload(const lh_policy_workload *workload, void *arg)
 {
     admission *a = arg;
+    if (!a->hold)
+        a->hold = hold_on(a->facts, workload->id);
     for (size_t i = 0; i < a->rule->workload_count; i++) {
         if (a->rule->workloads[i] != workload->index)
             continue;
+        if (!lh_policy_is_strong_enough(a->policy, workload, a->facts)) {
+            a->weak = workload->id;
+            continue;
+        }
         a->matched = true;
         a->fresh = a->fresh || a->age <= workload->freshness;
     }
-    return !a->fresh;
+    return true;
 }
 
-static void refuse(lh_gate *g, const char *reason, const char *rule, const char *message)
+static void refuse_hold(const lh_policy_hold *hold, const char *partition, verdict *ret)
 {
-    g->refused = true;
-    snprintf(g->reason, sizeof(g->reason), "%s", reason);
-    snprintf(g->rule, sizeof(g->rule), "%s", rule);
-    snprintf(g->message, sizeof(g->message), "%s", message);
+    ret->reason = "hold";
+    snprintf(ret->message, sizeof(ret->message),
+        "Hold %.100s stands: partition %s is not served to this process until a quorum lifts it.",
+        hold->id ? hold->id : "?", partition);
 }
 
 /* By the attestation that there is. */
-static bool admits(lh_gate *g, const lh_rules *rules, const lh_policy_partition *rule)
+static void admit(const lh_gate *g, const lh_rules *rules, const lh_policy_partition *rule, verdict *ret)
 {
     const lh_identity *who = &g->identity;
     if (who->flags & LH_IDENTITY_MIXED_IDS) {
-        refuse(g, "identity-mixed-ids", "",
+        ret->reason = "identity-mixed-ids";
+        snprintf(ret->message, sizeof(ret->message),
             "The process's real, effective and saved user or group differ: it is attested once it has one.");
-        return false;
+        return;
     }
     lh_policy_facts facts;
     lh_rules_facts(rules, who, &facts);
     facts.now = lh_clock_wall();
-    admission a = {.rule = rule, .age = (lh_clock_boot_ms() - g->at_ms) / 1000};
+    admission a = {.policy = rules->policy,
+        .facts = &facts,
+        .rule = rule,
+        .age = (lh_clock_boot_ms() - g->at_ms) / 1000};
     if (!lh_ok(lh_policy_match(rules->policy, &facts, match_workload, &a)))
-        return false;
-    if (a.fresh)
-        return true;
-    char message[256];
-    snprintf(message, sizeof(message), "Policy limits partition %s to workloads that this process is not.",
-        g->partition);
-    if (a.matched)
-        g->wanted = true;
-    else
-        refuse(g, "partition-workload", "", message);
-    return false;
+        return;
+    if (a.hold) {
+        refuse_hold(a.hold, rule->name, ret);
+    } else if (a.matched) {
+        ret->sees = a.fresh;
+        ret->wanted = !a.fresh;
+    } else if (a.weak) {
+        ret->reason = "workload-strength";
+        snprintf(ret->message, sizeof(ret->message),
+            "Policy limits partition %s to workload %.256s, which asks for strength strong, and this process "
+            "is matched as it by neither unit nor LSM label, nor by a uid of its own.",
+            rule->name, a.weak);
+    } else {
+        ret->reason = "partition-workload";
+        snprintf(ret->message, sizeof(ret->message),
+            "Policy limits partition %s to workloads that this process is not.", rule->name);
+    }
 }
 
-static bool may_see(lh_resident *r, const lh_rules *rules, uint64_t number)
+static void judge(const lh_gate *g, const lh_rules *rules, uint64_t number, verdict *ret)
 {
+    const lh_policy_facts host = {.holds = rules->holds, .hold_count = rules->hold_count};
+    const lh_policy_hold *hold = hold_on(&host, NULL);
     const lh_state_partition *partition = partition_of(rules, number);
     const lh_policy_partition *rule =
         partition && rules->policy ? lh_policy_partition_find(rules->policy, partition->name) : NULL;
-    if (!rule || rule->workload_count == 0)
-        return true;
-    lh_gate *g = &r->gate;
-    snprintf(g->partition, sizeof(g->partition), "%s", partition->name);
-    if (!g->attested) {
-        g->wanted = true;
-        return false;
-    }
-    return admits(g, rules, rule);
+    if (hold)
+        refuse_hold(hold, partition ? partition->name : "", ret);
+    else if (!rule || rule->workload_count == 0)
+        ret->sees = true;
+    else if (!g->attested)
+        ret->wanted = true;
+    else
+        admit(g, rules, rule, ret);
 }
 
 bool lh_gate_may_see(void *arg, uint64_t number)
 {
     lh_resident *r = arg;
+    lh_gate *g = &r->gate;
+    verdict v = {0};
     if (atomic_load(&r->voided) || atomic_load(&r->home->closed))
         return false;
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(r->home->vault);
     if (!rules)
         return false;
+    const lh_state_partition *partition = partition_of(rules, number);
     pthread_mutex_lock(&r->mutex);
-    bool sees = may_see(r, rules, number);
+    judge(g, rules, number, &v);
+    if (!v.sees)
+        snprintf(g->partition, sizeof(g->partition), "%s", partition ? partition->name : "");
+    g->wanted = g->wanted || v.wanted;
+    if (v.reason) {
+        g->refused = true;
+        snprintf(g->reason, sizeof(g->reason), "%s", v.reason);
+        g->rule[0] = '\0';
+        snprintf(g->message, sizeof(g->message), "%s", v.message);
+    }
     pthread_mutex_unlock(&r->mutex);
-    return sees;
+    return v.sees;
 }
 
 bool lh_gate_legacy_allowed(void *arg, uint64_t number, const lh_mechanism *row)
@@ -248,13 +304,21 @@ lh_err lh_gate_refusal(lh_resident *r)
     return LH_REFUSE(LH_E_DENIED, reason, "%s", message);
 }
 
-lh_err lh_gate_check(lh_resident *r)
+lh_err lh_gate_check(lh_resident *r, uint64_t number)
 {
+    verdict v = {0};
     if (atomic_load(&r->home->closed)) {
         LH_TRY(lh_vault_require_open(r->home->vault));
         return LH_REFUSE(LH_E_STATE, "vault-sealed", "the vault was sealed meanwhile");
     }
     if (atomic_load(&r->voided))
         return LH_REFUSE(LH_E_DENIED, "identity-changed", "the process is no longer what was attested");
-    return LH_SUCCESS;
+    LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(r->home->vault);
+    if (!rules)
+        return LH_REFUSE(LH_E_STATE, "vault-sealed", "the vault was sealed meanwhile");
+    pthread_mutex_lock(&r->mutex);
+    judge(&r->gate, rules, number, &v);
+    pthread_mutex_unlock(&r->mutex);
+    /* An attestation that has grown old in the middle of an operation is renewed by the next one. */
+    return v.reason ? LH_REFUSE(LH_E_DENIED, v.reason, "%s", v.message) : LH_SUCCESS;
 }

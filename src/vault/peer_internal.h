@@ -47,7 +47,9 @@ void lh_resident_unref(lh_resident *resident);
 /* lh_peer_acquire for a standalone key. */
 LH_MUST lh_err lh_standalone_acquire(
     lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip);
-LH_MUST lh_err lh_gate_check(lh_resident *resident);
+/* Whether a grip on a key of that partition may go on, by the rules in force now: the vault is open, the
+ * process what was attested, and nothing refuses it the partition. Never waits. LH_E_STATE, LH_E_DENIED. */
+LH_MUST lh_err lh_gate_check(lh_resident *resident, uint64_t number);
 
 void lh_slots_free(lh_slot *slots, size_t count);
 /* Make slots and objects anew from the rules in force and from who the process is now. Under core_lock

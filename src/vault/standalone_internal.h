@@ -66,7 +66,7 @@ bool lh_gate_refused(lh_resident *r);
 bool lh_gate_attested(lh_resident *r);
 /* Read the process again: whether it is no longer what was attested. Blocks on the attest process. */
 bool lh_gate_changed(lh_resident *r);
-/* lh_gate_check (peer_internal.h): whether a grip may go on, neither voided nor closed. */
+/* lh_gate_check (peer_internal.h): whether a grip may go on. */
 
 /* --- standalone_effect.c -------------------------------------------------------------------------------- */
 

@@ -101,6 +101,40 @@ answers b2 ok login user $USER_PIN
 answers b2 "object $deep" find deep
 answers b2 ok sign
 step "a changed policy holds at once, also for who is logged in"
+
+# A hold on the workload takes it away at once: the login, the key in use, and what a new process tries. One officer
+# places it, a quorum lifts it.
+ask b2 sign
+[ "$ANSWER" = ok ] || die "before the hold: $ANSWER"
+hold=$(leasehold hold add --workload spiffe://test.example/ada --officer "${LH_OFFICERS[0]}" \
+    --key "$T/keys/${LH_OFFICERS[0]}" --yes --json | json_get hold) || die "the hold was not placed"
+answers b2 "key-handle-invalid|action-prohibited" sign
+answers b2 "$refused" guess "$deep"
+start b3 $bob
+answers b3 none slot attested
+answers bob ok closeall
+leasehold explain >"$T/explained"
+grep -q "hold" "$T/explained" || die "explain does not tell of the hold: $(cat "$T/explained")"
+lh_propose_and_approve hold.lift "$hold"
+answers b2 ok sign
+answers b3 "slot $NUMBER" slot attested
+finish b3
+step "a hold on a workload stops it in the partition at once, and until it is lifted"
+
+# Strong is asked for, and two workloads share the uid.
+cat >"$T/strong.yaml" <<YAML
+trust_domain: test.example
+workloads:
+  - { id: "spiffe://test.example/bob", attest: { user: $bob, strength: strong } }
+  - { id: "spiffe://test.example/too", attest: { user: $bob } }
+partitions:
+  - { partition: attested, workloads: [spiffe://test.example/bob] }
+YAML
+lh_policy "$T/strong.yaml"
+answers b2 "key-handle-invalid|action-prohibited" sign
+leasehold explain >"$T/explained"
+grep -q "workload-strength" "$T/explained" || die "explain does not tell of the strength: $(cat "$T/explained")"
+step "a workload that asks for strong and is not is refused the partition"
 finish a2 b2 ada bob
 
 # --- a server that binds as root, forks, and gives itself up to another user
