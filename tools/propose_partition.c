@@ -1,6 +1,7 @@
 /* leasehold propose: the operations on standalone partitions and on certificates of leased keys. */
 #include "propose_partition.h"
 
+#include "codec/utf8.h"
 #include "output.h"
 #include "proposal.h"
 
@@ -14,6 +15,15 @@ static lh_err partition_name(const lh_cli *cli, const char **ret)
     if (cli->n_args != 2)
         return CLI_MISUSE("propose %s needs the partition's NAME", cli->args[0]);
     *ret = cli->args[1];
+    return LH_SUCCESS;
+}
+
+/* Asked here, too: the name may hold what JSON could only write with an escape. */
+static lh_err new_name(const lh_cli *cli, const char **ret)
+{
+    LH_TRY(partition_name(cli, ret));
+    if (!lh_utf8_is_plain_name(LH_BYTES_STR(*ret), LH_LIMIT_PARTITION_NAME))
+        return LH_REFUSE(LH_E_INVALID, "partition-name", "%s", LH_PARTITION_NAME_EXPECTED);
     return LH_SUCCESS;
 }
 
@@ -36,7 +46,7 @@ lh_err propose_partition_create(lh_cli *cli)
 {
     const char *name = NULL;
     const char *so = cli_value(cli, "so");
-    LH_TRY(partition_name(cli, &name));
+    LH_TRY(new_name(cli, &name));
     if (so != NULL && strcmp(so, "pin") != 0 && strcmp(so, "quorum") != 0)
         return CLI_MISUSE("--so \"%s\": expected pin or quorum", so);
     LH_AUTO(lh_json_freep) json_t *users = json_array();

@@ -111,3 +111,17 @@ bool lh_utf8_is_label(lh_bytes text, size_t max)
     }
     return true;
 }
+
+static bool is_plain(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == ' ';
+}
+
+bool lh_utf8_is_plain_name(lh_bytes text, size_t max)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_plain(text.data[i]))
+            return false;
+    return lh_utf8_is_label(text, max);
+}

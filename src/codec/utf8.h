@@ -21,5 +21,13 @@ enum lh_rune lh_utf8_rune(uint32_t code_point);
 /* Whether text is 1 to max bytes of visible characters without a space at either end: what a padded label can
  * hold without being taken for another. */
 bool lh_utf8_is_label(lh_bytes text, size_t max);
+/* What a partition may be named from now on: nothing that looks like another name. 1 to max letters and
+ * digits of ASCII, "-", "_", ".", and spaces, but none at either end. */
+bool lh_utf8_is_plain_name(lh_bytes text, size_t max);
+/* That in words, for a name that is none (max: LH_LIMIT_PARTITION_NAME). */
+#define LH_PARTITION_NAME_EXPECTED                                                                           \
+    "a partition's name has 1 to 32 characters: ASCII letters and digits, \"-\", \"_\", \".\", and spaces "  \
+    "but "                                                                                                   \
+    "for either end (labels are free)"
 
 #endif

@@ -290,6 +290,7 @@ static lh_err judge(execution_job *job, const lh_chain *chain, lh_crypto *c, lh_
     const lh_proposal *proposal = config->proposal;
     LH_TRY(lh_params_parse(c, proposal->operation, lh_buf_bytes(&proposal->parameters), &job->params));
     LH_TRY(lh_proposal_judge(proposal, &job->params, chain, c, execution->now));
+    LH_TRY(lh_state_admit(&chain->state, &job->params));
     if (lh_txn_exists(txn, LH_RECORD_CONFIG, &id))
         return LH_REFUSE(LH_E_STATE, "chain-moved", "another operation was executed meanwhile: try again");
     return LH_SUCCESS;

@@ -3,14 +3,16 @@
 #include "quorum/params.h"
 #include "quorum/params_json.h"
 
-static const char NAME_EXPECTED[] =
-    "a partition's name or label has 1 to 32 bytes of visible characters, without a space at either end";
+static const char LABEL_EXPECTED[] =
+    "a label has 1 to 32 bytes of visible characters, without a space at either end";
 
-static lh_err check_label(const char *label)
+/* Partitions of older stores have names like labels; what new ones may be called, lh_state_admit says. */
+static lh_err check_label(const char *key, const char *label)
 {
     if (lh_utf8_is_label(LH_BYTES_STR(label), LH_LIMIT_PARTITION_NAME))
         return LH_SUCCESS;
-    return LH_REFUSE(LH_E_INVALID, "partition-name", "%s", NAME_EXPECTED);
+    return LH_REFUSE(LH_E_INVALID, "partition-name", "%s",
+        strcmp(key, "label") == 0 ? LABEL_EXPECTED : LH_PARTITION_NAME_EXPECTED);
 }
 
 static lh_err read_label(json_t *object, const char *key, char out[LH_LIMIT_PARTITION_NAME + 1])
@@ -19,7 +21,7 @@ static lh_err read_label(json_t *object, const char *key, char out[LH_LIMIT_PART
     LH_TRY(lh_params_text(object, key, out, LH_LIMIT_PARTITION_NAME + 1, &found));
     if (!found)
         return LH_REFUSE(LH_E_INVALID, "params", "the parameters lack \"%s\"", key);
-    return check_label(out);
+    return check_label(key, out);
 }
 
 static int compare_users(const void *a, const void *b)

@@ -310,6 +310,7 @@ lh_err lh_proposal_create(const lh_chain *chain, lh_crypto *c, lh_record_txn *tx
     LH_TRY(check_request(request, request->reason ? request->reason : ""));
     LH_TRY(lh_params_parse(c, operation, request->parameters, &params));
     LH_TRY(lh_state_check(lh_chain_state(chain), &params));
+    LH_TRY(lh_state_admit(lh_chain_state(chain), &params));
     LH_TRY(alloc_proposal(&proposal));
     LH_TRY(fill(proposal, chain, request, &params));
     /* What cannot be shown cannot be proposed. */

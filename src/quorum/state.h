@@ -102,6 +102,11 @@ uint64_t lh_state_object_version(const lh_state *state, const lh_params *params)
  * "vault-is-not-sealed", "partition-so-pin" (its SO operations take its SO PIN), LH_E_LIMIT "state-limit". */
 LH_MUST lh_err lh_state_check(const lh_state *state, const lh_params *params);
 
+/* Whether it may be proposed and carried out from now on. Not asked where what was carried out before is read
+ * again: partitions that are there keep their names. LH_E_INVALID "partition-name", LH_E_EXISTS
+ * "partition-exists" (a name that differs in case alone). */
+LH_MUST lh_err lh_state_admit(const lh_state *state, const lh_params *params);
+
 /* Carry it out. The same errors; on error the state is to be thrown away. */
 LH_MUST lh_err lh_state_apply(lh_state *state, const lh_change *change);
 

@@ -1,5 +1,8 @@
 /* Standalone partitions as the configuration has them. What is in them is the vault's (src/vault). */
+#include "codec/utf8.h"
 #include "quorum/state_internal.h"
+
+#include <strings.h>
 
 static lh_err copy_users(const uint32_t *users, size_t n, lh_state_partition *to)
 {
@@ -48,6 +51,28 @@ const lh_state_partition *lh_state_find_partition(const lh_state *state, const c
         if (strcmp(state->partitions[i].name, name) == 0)
             return &state->partitions[i];
     return NULL;
+}
+
+/* By what is compared, names differ in more than case. */
+static const lh_state_partition *find_alike(const lh_state *state, const char *name)
+{
+    for (size_t i = 0; i < state->n_partitions; i++)
+        if (strcasecmp(state->partitions[i].name, name) == 0)
+            return &state->partitions[i];
+    return NULL;
+}
+
+lh_err lh_state_admit(const lh_state *state, const lh_params *params)
+{
+    if (params->operation->kind != LH_OPERATION_PARTITION_CREATE)
+        return LH_SUCCESS;
+    if (!lh_utf8_is_plain_name(LH_BYTES_STR(params->partition), LH_LIMIT_PARTITION_NAME))
+        return LH_REFUSE(LH_E_INVALID, "partition-name", "%s", LH_PARTITION_NAME_EXPECTED);
+    const lh_state_partition *alike = find_alike(state, params->partition);
+    if (alike)
+        return LH_REFUSE(LH_E_EXISTS, "partition-exists",
+            "there is a partition named %s already; case does not tell two apart", alike->name);
+    return LH_SUCCESS;
 }
 
 lh_err lh_state_partition_check(const lh_state *state, const lh_params *params)

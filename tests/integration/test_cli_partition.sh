@@ -58,6 +58,10 @@ enact partition.create "Web tokens" --user 1000 --user 3
 enact partition.create other --so quorum
 expect 1 "[partition-exists]" propose partition.create other --officer dev-ada
 expect 1 "[partition-name]" propose partition.create " other" --officer dev-ada
+for name in 'a"b' $'two\nlines' $'\e[31mred' 'back\slash' "pаyroll" "a/b" "" "123456789012345678901234567890123"; do
+    expect 1 "letters and digits" propose partition.create "$name" --officer dev-ada
+done
+expect 1 "[partition-exists]" propose partition.create "web TOKENS" --officer dev-ada
 expect 1 "[operation-internal]" propose partition.pin nothing.json --officer dev-ada
 expect 2 "user's number" propose partition.create x --user root --officer dev-ada
 expect 2 "--so" propose partition.create x --so both --officer dev-ada

@@ -210,6 +210,45 @@ static void partitions_come_and_go(void **state)
     close_vault(&v);
 }
 
+/* Names that could be taken for others are not given any more; those that there are stay. */
+static void names_of_new_ones(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"p\xd0\xb0y", "\xc3\xa9", "a/b", "a:b", "a'b", "a=b", "a;b", "a|b"};
+    static const char *const right[] = {"Web tokens", "a", "A-1_b.c", "12345678901234567890123456789012"};
+    vault v = {0};
+    char json[128];
+    found_vault(&v, KEYS("alice", "bob", "carol"), 2);
+    for (size_t i = 0; i < LH_ARRAY_LEN(wrong); i++) {
+        LH_AUTO(lh_params_clear) lh_params p = {0};
+        snprintf(json, sizeof json, "{\"name\": \"%s\"}", wrong[i]);
+        assert_refused(try_enact(&v, "partition.create", json), LH_E_INVALID, "partition-name");
+        assert_non_null(strstr(lh_err_last()->message, "letters and digits"));
+        /* As an older store has it. */
+        assert_ok(parse("partition.create", json, &p));
+        assert_ok(lh_state_check(lh_chain_state(v.chain), &p));
+        assert_refused(lh_state_admit(lh_chain_state(v.chain), &p), LH_E_INVALID, "partition-name");
+    }
+    lh_proposal *late = propose(&v, "partition.create", "{\"name\": \"WEB tokens\"}");
+    assert_ok(approve(&v, late, "alice"));
+    assert_ok(approve(&v, late, "bob"));
+    for (size_t i = 0; i < LH_ARRAY_LEN(right); i++) {
+        snprintf(json, sizeof json, "{\"name\": \"%s\"}", right[i]);
+        enact(&v, "partition.create", json, BOTH);
+    }
+    assert_refused(execute(&v, late), LH_E_EXISTS, "partition-exists");
+    lh_proposal_free(late);
+    assert_refused(
+        try_enact(&v, "partition.create", "{\"name\": \"web TOKENS\"}"), LH_E_EXISTS, "partition-exists");
+    LH_AUTO(lh_params_clear) lh_params alike = {0};
+    assert_ok(parse("partition.create", "{\"name\": \"web TOKENS\"}", &alike));
+    assert_ok(lh_state_check(lh_chain_state(v.chain), &alike)); /* so an older store opens */
+    enact(&v, "partition.destroy", "{\"name\": \"Web tokens\"}", BOTH);
+    enact(&v, "partition.create", "{\"name\": \"web TOKENS\"}", BOTH);
+    lh_chain_free(replay(&v));
+    close_vault(&v);
+}
+
 static lh_err give_number(lh_record_txn *txn, const lh_params *params, lh_outcome *outcome, void *arg)
 {
     (void)txn;
@@ -304,6 +343,7 @@ int main(void)
         cmocka_unit_test(parameters_refused),
         cmocka_unit_test(parameters_too_long),
         cmocka_unit_test(partitions_come_and_go),
+        cmocka_unit_test(names_of_new_ones),
         cmocka_unit_test(numbers),
         cmocka_unit_test(so_operations),
         cmocka_unit_test(certificates),
