@@ -64,13 +64,24 @@ churn() { # TOKEN PIN FILE KIND
     churning+=($!)
     lh_track $!
 }
+# Each kind has been acknowledged something in this round: none is still starting.
+done_so_far() {
+    local what
+    for what in "did make:objects" "did gone:objects" "did pin:pins" "did token:fresh"; do
+        grep -c "^${what%:*}" "$T/${what#*:}" 2>/dev/null || true
+    done
+}
 loaded() {
-    grep -q '^did make' "$T/objects" && grep -q '^did gone' "$T/objects" && grep -q '^did pin' "$T/pins" &&
-        grep -q '^did token' "$T/fresh"
+    local now i
+    mapfile -t now < <(done_so_far)
+    for i in 0 1 2 3; do
+        [ "${now[i]:-0}" -gt "${before[i]:-0}" ] || return 1
+    done
 }
 pin=$USER_PIN
 for ((round = 1; round <= kills; round++)); do
     churning=()
+    mapfile -t before < <(done_so_far)
     churn vault $USER_PIN objects objects
     churn pins "$pin" pins pins
     churn fresh $USER_PIN fresh token
