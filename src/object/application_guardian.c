@@ -54,6 +54,53 @@ lh_err lh_application_close_key(lh_application *a, uint64_t handle, const lh_fou
     return lh_session_object_change(a, found, after);
 }
 
+/* --- what the security officer trusts --- */
+
+static bool is_newly_trusted(const lh_place *place, const lh_trusting *t)
+{
+    return place->user == LH_RULES_SO && lh_attributes_bool(t->after, CKA_TRUSTED, false) &&
+           !(t->before && lh_attributes_bool(t->before, CKA_TRUSTED, false));
+}
+
+lh_err lh_trusted_event_in(
+    lh_record_txn *txn, lh_application *a, const lh_place *place, const lh_trusting *trusting)
+{
+    const lh_asker asker = lh_application_asker(a);
+    lh_partition_event event = {.kind = LH_EVENT_OBJECT_TRUSTED,
+        .user = "so",
+        .pid = asker.pid,
+        .uid = asker.uid,
+        .handle = trusting->handle,
+        .ck_class = lh_attributes_ulong(trusting->after, CKA_CLASS, UINT64_MAX),
+        .key_type = lh_attributes_ulong(trusting->after, CKA_KEY_TYPE, UINT64_MAX),
+        .key_id = LH_BYTES_NONE,
+        .mechanism = UINT64_MAX};
+    if (!is_newly_trusted(place, trusting))
+        return LH_SUCCESS;
+    (void)lh_attributes_get(trusting->after, CKA_ID, &event.key_id);
+    return lh_partition_event_in(a->p, txn, &place->record, &event);
+}
+
+struct word {
+    lh_application *a;
+    const lh_place *place;
+    const lh_trusting *trusting;
+};
+
+static lh_err put_word(lh_record_txn *txn, void *arg)
+{
+    const struct word *word = arg;
+    LH_TRY(lh_place_check_in(txn, word->place));
+    return lh_trusted_event_in(txn, word->a, word->place, word->trusting);
+}
+
+lh_err lh_trusted_event(lh_application *a, const lh_place *place, const lh_trusting *trusting)
+{
+    struct word word = {.a = a, .place = place, .trusting = trusting};
+    return is_newly_trusted(place, trusting) ? lh_records_write(a->p->options.records, put_word, &word)
+                                             : LH_SUCCESS;
+}
+
 /* --- copying --- */
 
 lh_err lh_original_mark_in(lh_application *a, lh_record_txn *txn, const lh_made *made)

@@ -103,7 +103,7 @@ void lh_session_object_drop(lh_application *a, lh_session_object *object);
 /* Those that fit: of a session (UINT64_MAX: of any), of a partition (NULL: of any), private ones only. */
 void lh_session_objects_drop(
     lh_application *a, uint64_t session, const lh_partition *partition, bool private_only);
-/* The event of one key. */
+/* The event of one key, of another object none. */
 LH_MUST lh_err lh_key_event_in(lh_application *a, lh_record_txn *txn, const lh_place *place,
     const lh_attributes *object, lh_partition_event *event);
 
@@ -114,6 +114,18 @@ LH_MUST lh_err lh_key_event_in(lh_application *a, lh_record_txn *txn, const lh_p
 LH_MUST lh_err lh_application_close_key(lh_application *a, uint64_t handle, const lh_found *found);
 /* Part of storing a copy of made->original. */
 LH_MUST lh_err lh_original_mark_in(lh_application *a, lh_record_txn *txn, const lh_made *made);
+
+/* An object that is changed or made. */
+typedef struct {
+    uint64_t handle;
+    const lh_attributes *before; /* NULL: a new object */
+    const lh_attributes *after;
+} lh_trusting;
+/* The security officer's word is logged: where after is CKA_TRUSTED and before (NULL: a new object) is not.
+ * The first within the transaction that stores it, the second of a session object, before it is so. */
+LH_MUST lh_err lh_trusted_event_in(
+    lh_record_txn *txn, lh_application *a, const lh_place *place, const lh_trusting *trusting);
+LH_MUST lh_err lh_trusted_event(lh_application *a, const lh_place *place, const lh_trusting *trusting);
 
 /* --- application_use.c --- */
 

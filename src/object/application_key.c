@@ -169,7 +169,7 @@ static lh_err wrap_held(
     LH_AUTO(lh_attributes_freep) lh_attributes *closed = NULL;
     if (lh_rules_wrap_closes(of_wrapping, of_key))
         LH_TRY(lh_rules_close(of_wrapping, &closed));
-    LH_TRY(lh_rules_may_wrap(closed ? closed : of_wrapping, of_key, job->row));
+    LH_TRY(lh_rules_may_wrap(closed ? closed : of_wrapping, of_key, job->row, key->place.user));
     LH_TRY(lh_live_import(key->live, a->p->options.crypto));
     LH_TRY(lh_key_wrap(
         a->p->options.crypto, job->row, job->params, wrapping->grip.key, lh_live_key(key->live), ret));

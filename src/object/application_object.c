@@ -380,6 +380,8 @@ static lh_err store_tokens(lh_record_txn *txn, void *arg)
         lh_partition_event event = {
             .kind = made->event, .handle = made->handles[i], .mechanism = made->mechanism};
         LH_TRY(lh_key_event_in(store->a, txn, made->place, made->attributes[i], &event));
+        const lh_trusting trusting = {.handle = made->handles[i], .after = made->attributes[i]};
+        LH_TRY(lh_trusted_event_in(txn, store->a, made->place, &trusting));
     }
     return LH_SUCCESS;
 }
@@ -397,6 +399,16 @@ static lh_err check_room(lh_application *a, const lh_place *place)
                : LH_SUCCESS;
 }
 
+static lh_err log_session_object(lh_application *a, const lh_made *made, size_t i)
+{
+    lh_index_facts facts;
+    if (!lh_index_find(a->session_index, made->handles[i], &facts))
+        return LH_RAISE(LH_E_INTERNAL, i);
+    const lh_session_object *object = facts.owner;
+    const lh_trusting trusting = {.handle = object->handle, .after = lh_live_attributes(object->live)};
+    return lh_trusted_event(a, made->place, &trusting);
+}
+
 lh_err lh_made_store(lh_application *a, lh_made *made)
 {
     struct store store = {a, made};
@@ -410,6 +422,7 @@ lh_err lh_made_store(lh_application *a, lh_made *made)
         } else {
             err = make_session_object(a, made, LH_TAKE(made->attributes[i]), &made->handles[i]);
             session[i] = lh_ok(err);
+            err = session[i] ? log_session_object(a, made, i) : err;
         }
     }
     if (lh_ok(err) && (tokens > 0 || made->original))
@@ -500,6 +513,8 @@ static lh_err edit_token(lh_record_txn *txn, void *arg)
         return lh_key_event_in(edit->a, txn, place, before, &event);
     }
     LH_TRY(lh_rules_set(before, edit->template, place->user, &after));
+    const lh_trusting trusting = {.handle = edit->handle, .before = before, .after = after};
+    LH_TRY(lh_trusted_event_in(txn, edit->a, place, &trusting));
     lh_object_put put = {.partition = place->partition,
         .handle = edit->handle,
         .order = record.order,
@@ -557,9 +572,12 @@ lh_err lh_application_set_attributes(lh_application *a, const lh_set_attributes_
     LH_TRY(refuse_profile(&found));
     LH_TRY(lh_attributes_parse(r->attributes, &template));
     if (found.session) {
-        lh_attributes *after = NULL;
-        LH_TRY(lh_rules_set(lh_live_attributes(found.live), template, found.place.user, &after));
-        return lh_session_object_change(a, &found, after);
+        LH_AUTO(lh_attributes_freep) lh_attributes *after = NULL;
+        const lh_attributes *before = lh_live_attributes(found.live);
+        LH_TRY(lh_rules_set(before, template, found.place.user, &after));
+        const lh_trusting trusting = {.handle = r->handle, .before = before, .after = after};
+        LH_TRY(lh_trusted_event(a, &found.place, &trusting));
+        return lh_session_object_change(a, &found, LH_TAKE(after));
     }
     struct edit edit = {.a = a, .found = &found, .template = template, .handle = r->handle};
     return lh_records_write(a->p->options.records, edit_token, &edit);

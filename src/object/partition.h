@@ -32,6 +32,7 @@ enum lh_partition_event_kind {
     LH_EVENT_KEY_DERIVED,
     LH_EVENT_KEY_COPIED,
     LH_EVENT_KEY_DESTROYED,
+    LH_EVENT_OBJECT_TRUSTED,  /* the SO made CKA_TRUSTED true, of a session object too: as of keys */
     LH_EVENT_LOGIN,           /* only one with a name (C_LoginUser) */
     LH_EVENT_OBJECTS_DROPPED, /* the partition is gone from the configuration */
 };

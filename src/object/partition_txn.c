@@ -293,6 +293,7 @@ const char *lh_partition_event_name(enum lh_partition_event_kind kind)
     case LH_EVENT_KEY_DERIVED: return "partition-key-derived";
     case LH_EVENT_KEY_COPIED: return "partition-key-copied";
     case LH_EVENT_KEY_DESTROYED: return "partition-key-destroyed";
+    case LH_EVENT_OBJECT_TRUSTED: return "partition-object-trusted";
     case LH_EVENT_LOGIN: return "partition-login";
     case LH_EVENT_OBJECTS_DROPPED: return "partition-dropped";
     }

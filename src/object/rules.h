@@ -148,17 +148,20 @@ LH_MUST lh_err lh_rules_may_use(
 /* May `key` be wrapped by `wrapping` with row (after lh_rules_may_use(wrapping, row, LH_USE_WRAP)).
  * Reasons: "key-handle-invalid" (not a secret or private key), "key-unextractable", "key-not-wrappable"
  * (CKA_WRAP_WITH_TRUSTED and the wrapping key is not trusted; CKA_WRAP_TEMPLATE does not match; a sensitive
- * key and a wrapping key that is no guardian, or a mechanism without integrity),
+ * key with limits that would stay behind: dates, CKA_ALWAYS_AUTHENTICATE, CKA_ALLOWED_MECHANISMS, templates;
+ * a sensitive key and a wrapping key that is no guardian, or a mechanism without integrity),
+ * "user-not-logged-in" (a sensitive key, whether CKA_PRIVATE or not, is wrapped for the user alone),
  * "wrapping-key-size-range" (weaker than what it is to wrap). */
-LH_MUST lh_err lh_rules_may_wrap(
-    const lh_attributes *wrapping, const lh_attributes *key, const lh_mechanism *row);
+LH_MUST lh_err lh_rules_may_wrap(const lh_attributes *wrapping, const lh_attributes *key,
+    const lh_mechanism *row, enum lh_rules_user user);
 /* C_DestroyObject: "action-prohibited" where CKA_DESTROYABLE is false, "user-not-logged-in" where the object
  * is not this user's to see. */
 LH_MUST lh_err lh_rules_may_destroy(const lh_attributes *object, enum lh_rules_user user);
 /* C_DigestKey: "key-indigestible" for what may not be read. */
 LH_MUST lh_err lh_rules_may_digest(const lh_attributes *key);
-/* A key that can protect sensitive keys: made here or trusted by the SO, never outside, and able to do
- * nothing but wrap and unwrap, now and ever (docs/decisions/0013-roles-of-keys.md). */
+/* A key that can protect sensitive keys: made here, never outside, and able to do nothing but wrap and
+ * unwrap, now and ever; or a public key of another that the SO trusts (docs/decisions/0013-roles-of-keys.md).
+ */
 bool lh_rules_is_guardian(const lh_attributes *key);
 /* A secret key that is no guardian yet, but can become one for good: made here, always sensitive, never
  * extractable, for nothing but wrapping, never copied. Once false, false for ever. */

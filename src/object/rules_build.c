@@ -342,8 +342,9 @@ lh_err lh_rules_set_origin(lh_attributes *key, bool local, bool clean, uint64_t 
         return LH_SUCCESS;
     LH_TRY(lh_attributes_set_bool(
         key, CKA_ALWAYS_SENSITIVE, clean && lh_attributes_bool(key, CKA_SENSITIVE, false)));
-    return lh_attributes_set_bool(
-        key, CKA_NEVER_EXTRACTABLE, clean && !lh_attributes_bool(key, CKA_EXTRACTABLE, true));
+    LH_TRY(lh_attributes_set_bool(
+        key, CKA_NEVER_EXTRACTABLE, clean && !lh_attributes_bool(key, CKA_EXTRACTABLE, true)));
+    return lh_rules_check_trusted(key);
 }
 
 uint64_t lh_rules_roles_of(const lh_attributes *object, unsigned kind)

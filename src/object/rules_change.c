@@ -36,14 +36,30 @@ static bool is_less(const lh_attributes *object, const lh_attribute *a)
     return true;
 }
 
+/* A date only narrows the time in which the key can be used. Dates as the attributes have them sort as text.
+ */
+static bool is_narrower(const lh_attributes *object, const lh_rule_row *row, const lh_attribute *a)
+{
+    lh_bytes before = LH_BYTES_NONE;
+    (void)lh_attributes_get(object, a->type, &before);
+    if (before.len == 0)
+        return true;
+    if (before.len != a->value.len)
+        return false;
+    const int order = memcmp(a->value.data, before.data, before.len);
+    return (row->flags & LH_RULE_ONLY_LATER) ? order >= 0 : order <= 0;
+}
+
 /* The directions in which an attribute may change. */
 static lh_err check_direction(const lh_attributes *object, const lh_rule_row *row, const lh_attribute *a)
 {
     const bool truth = a->value.len == 1 && a->value.data[0];
     const bool before = lh_attributes_bool(object, a->type, false);
-    const bool wrong = ((row->flags & LH_RULE_ONLY_TRUE) && before && !truth) ||
-                       ((row->flags & LH_RULE_ONLY_FALSE) && !before && truth) ||
-                       ((row->flags & LH_RULE_ONLY_LESS) && !is_less(object, a));
+    const bool wrong =
+        ((row->flags & LH_RULE_ONLY_TRUE) && before && !truth) ||
+        ((row->flags & LH_RULE_ONLY_FALSE) && !before && truth) ||
+        ((row->flags & LH_RULE_ONLY_LESS) && !is_less(object, a)) ||
+        ((row->flags & (LH_RULE_ONLY_LATER | LH_RULE_ONLY_EARLIER)) && !is_narrower(object, row, a));
     if (wrong)
         return LH_REFUSE(LH_E_INVALID, "attribute-read-only", "attribute 0x%08lx cannot be changed back",
             (unsigned long)a->type);
@@ -109,6 +125,8 @@ static lh_err apply(
         LH_TRY(lh_attributes_set(object, a.type, a.value));
     }
     LH_TRY(add_roles(object, &shape));
+    if (lh_attributes_bool(template, CKA_TRUSTED, false))
+        LH_TRY(lh_rules_check_trusted(object));
     if ((shape.kind & LH_KIND_HIDDEN_KEY) && could_leave &&
         !lh_attributes_bool(object, CKA_EXTRACTABLE, false))
         LH_TRY(lh_rules_add_history(object, LH_HISTORY_MIXED)); /* there may be another life of it */

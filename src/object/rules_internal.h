@@ -51,6 +51,9 @@ LH_MUST lh_err lh_rules_add_history(lh_attributes *object, uint64_t bits);
 LH_MUST lh_err lh_rules_template_of(const lh_attributes *key, unsigned long type, lh_attributes **ret);
 /* A key whose value may not be read: sensitive, or not extractable. */
 bool lh_rules_is_hidden(const lh_attributes *key);
+/* CKA_TRUSTED of a secret key is for one that was made here and never outside: "attribute-value-invalid". Of
+ * other objects it is the security officer's word alone. */
+LH_MUST lh_err lh_rules_check_trusted(const lh_attributes *object);
 /* Mechanisms by which a guardian may wrap and unwrap. */
 bool lh_rules_proves_integrity(uint64_t mechanism);
 /* CKA_ALLOWED_MECHANISMS is there and names such mechanisms alone. */

@@ -52,9 +52,12 @@ enum {
     LH_RULE_ONLY_TRUE = 2,  /* a change may only make it true */
     LH_RULE_ONLY_FALSE = 4, /* a change may only make it false */
     LH_RULE_ONLY_LESS = 8,  /* a change may only take away: fewer entries, a smaller number */
-    LH_RULE_SO = 16,        /* only the SO may make it true */
-    LH_RULE_PART = 32,      /* a value of the key itself, which lh_key_import or lh_key_generate takes */
-    LH_RULE_OPTIONAL = 64,  /* absent where nobody gave it */
+    /* a date that is there may only move so; where there is none, any may be set */
+    LH_RULE_ONLY_LATER = 128,
+    LH_RULE_ONLY_EARLIER = 256,
+    LH_RULE_SO = 16,       /* only the SO may make it true */
+    LH_RULE_PART = 32,     /* a value of the key itself, which lh_key_import or lh_key_generate takes */
+    LH_RULE_OPTIONAL = 64, /* absent where nobody gave it */
 };
 
 /* What it is where the template does not say. */

@@ -149,6 +149,26 @@ static bool is_kept(const lh_attributes *key)
            lh_attributes_bool(key, CKA_NEVER_EXTRACTABLE, false);
 }
 
+static bool is_secret_key(const lh_attributes *object)
+{
+    return lh_attributes_ulong(object, CKA_CLASS, LH_RULES_NOT_SAID) == CKO_SECRET_KEY;
+}
+
+/* Also of a store in which some other key was called so. */
+static bool is_trusted(const lh_attributes *key)
+{
+    return lh_attributes_bool(key, CKA_TRUSTED, false) && (!is_secret_key(key) || is_kept(key));
+}
+
+lh_err lh_rules_check_trusted(const lh_attributes *object)
+{
+    if (lh_attributes_bool(object, CKA_TRUSTED, false) && !is_trusted(object))
+        return LH_REFUSE(LH_E_INVALID, "attribute-value-invalid",
+            "CKA_TRUSTED is for secret keys that were generated here, always sensitive, never extractable: "
+            "of any other somebody may know the value");
+    return LH_SUCCESS;
+}
+
 static lh_err refuse_unguarded(void)
 {
     return LH_REFUSE(LH_E_DENIED, "key-not-wrappable",
@@ -164,13 +184,10 @@ bool lh_rules_is_guardian(const lh_attributes *key)
         return false;
     const uint64_t history = lh_rules_history_of(key);
     const bool local = lh_attributes_bool(key, CKA_LOCAL, false);
-    bool trusted = lh_attributes_bool(key, CKA_TRUSTED, false);
     if (shape.kind == LH_KIND_PUBLIC)
-        return local ? (history & LH_HISTORY_CLOSED) != 0 : trusted;
-    trusted = trusted && lh_attributes_bool(key, CKA_SENSITIVE, false) &&
-              !lh_attributes_bool(key, CKA_EXTRACTABLE, true);
+        return local ? (history & LH_HISTORY_CLOSED) != 0 : lh_attributes_bool(key, CKA_TRUSTED, false);
     const uint64_t harmless = LH_HISTORY_WRAP | LH_HISTORY_UNWRAP | LH_HISTORY_CONFINED;
-    return (is_kept(key) || trusted) && (history & LH_HISTORY_CONFINED) && !(history & ~harmless);
+    return is_kept(key) && (history & LH_HISTORY_CONFINED) && !(history & ~harmless);
 }
 
 /* Mechanisms of the key that prove integrity, as CKA_ALLOWED_MECHANISMS has them: never more than it has. */
@@ -188,8 +205,8 @@ static lh_err put_closed_list(const lh_attributes *key, uint64_t ck_type, lh_buf
 bool lh_rules_can_close(const lh_attributes *key)
 {
     const uint64_t history = lh_rules_history_of(key);
-    return lh_attributes_ulong(key, CKA_CLASS, LH_RULES_NOT_SAID) == CKO_SECRET_KEY && is_kept(key) &&
-           (history & LH_HISTORY_WRAP) && !(history & ~(uint64_t)(LH_HISTORY_WRAP | LH_HISTORY_UNWRAP));
+    return is_secret_key(key) && is_kept(key) && (history & LH_HISTORY_WRAP) &&
+           !(history & ~(uint64_t)(LH_HISTORY_WRAP | LH_HISTORY_UNWRAP));
 }
 
 bool lh_rules_wrap_closes(const lh_attributes *wrapping, const lh_attributes *key)
@@ -284,7 +301,36 @@ static lh_err check_guarded(const lh_attributes *wrapping, const lh_mechanism *r
     return LH_SUCCESS;
 }
 
-lh_err lh_rules_may_wrap(const lh_attributes *wrapping, const lh_attributes *key, const lh_mechanism *row)
+/* Limits are the object's: what is unwrapped again would be the same key without them. (A key whose uses are
+ * counted is never extractable.) */
+static lh_err check_unlimited(const lh_attributes *key)
+{
+    static const unsigned long limits[] = {CKA_START_DATE, CKA_END_DATE, CKA_ALLOWED_MECHANISMS,
+        CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE, CKA_DECAPSULATE_TEMPLATE};
+    bool limited = lh_rules_asks_login(key);
+    for (size_t i = 0; i < LH_ARRAY_LEN(limits); i++) {
+        lh_bytes value = LH_BYTES_NONE;
+        limited = limited || (lh_attributes_get(key, limits[i], &value) && value.len > 0);
+    }
+    if (limited)
+        return LH_REFUSE(LH_E_DENIED, "key-not-wrappable",
+            "a sensitive key with dates, CKA_ALWAYS_AUTHENTICATE, CKA_ALLOWED_MECHANISMS or templates of its "
+            "own is not wrapped: unwrapped, it would be without them");
+    return LH_SUCCESS;
+}
+
+/* A key that nobody may read. */
+static lh_err may_wrap_sensitive(
+    const lh_attributes *wrapping, const lh_attributes *key, const lh_mechanism *row, enum lh_rules_user user)
+{
+    if (user != LH_RULES_USER)
+        return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "sensitive keys are wrapped for the user alone");
+    LH_TRY(check_unlimited(key));
+    return check_guarded(wrapping, row);
+}
+
+lh_err lh_rules_may_wrap(
+    const lh_attributes *wrapping, const lh_attributes *key, const lh_mechanism *row, enum lh_rules_user user)
 {
     lh_rules_shape shape;
     lh_rules_shape wrapping_shape;
@@ -295,8 +341,7 @@ lh_err lh_rules_may_wrap(const lh_attributes *wrapping, const lh_attributes *key
             LH_E_INVALID, "key-handle-invalid", "secret and private keys are wrapped, no others");
     if (!lh_attributes_bool(key, CKA_EXTRACTABLE, false))
         return LH_REFUSE(LH_E_DENIED, "key-unextractable", "the key never leaves: CKA_EXTRACTABLE");
-    if (lh_attributes_bool(key, CKA_WRAP_WITH_TRUSTED, false) &&
-        !lh_attributes_bool(wrapping, CKA_TRUSTED, false))
+    if (lh_attributes_bool(key, CKA_WRAP_WITH_TRUSTED, false) && !is_trusted(wrapping))
         return LH_REFUSE(LH_E_DENIED, "key-not-wrappable", "the key is only for a trusted key to wrap");
     LH_AUTO(lh_attributes_freep) lh_attributes *template = NULL;
     LH_TRY(lh_rules_template_of(wrapping, CKA_WRAP_TEMPLATE, &template));
@@ -305,6 +350,6 @@ lh_err lh_rules_may_wrap(const lh_attributes *wrapping, const lh_attributes *key
             LH_E_DENIED, "key-not-wrappable", "the wrapping key is not for such keys: CKA_WRAP_TEMPLATE");
     if (!lh_attributes_bool(key, CKA_SENSITIVE, true))
         return LH_SUCCESS;
-    LH_TRY(check_guarded(wrapping, row));
+    LH_TRY(may_wrap_sensitive(wrapping, key, row, user));
     return check_strength(wrapping, &wrapping_shape, key, &shape);
 }

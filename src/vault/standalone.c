@@ -35,7 +35,7 @@ static bool is_about_key(enum lh_partition_event_kind kind)
 {
     return kind == LH_EVENT_KEY_GENERATED || kind == LH_EVENT_KEY_IMPORTED ||
            kind == LH_EVENT_KEY_UNWRAPPED || kind == LH_EVENT_KEY_DERIVED || kind == LH_EVENT_KEY_COPIED ||
-           kind == LH_EVENT_KEY_DESTROYED;
+           kind == LH_EVENT_KEY_DESTROYED || kind == LH_EVENT_OBJECT_TRUSTED;
 }
 
 static json_t *event_fields(const lh_partition_event *e)
@@ -57,7 +57,8 @@ static json_t *event_fields(const lh_partition_event *e)
         return fields;
     set_number(fields, "handle", e->handle);
     set_number(fields, "class", e->ck_class);
-    set_number(fields, "key_type", e->key_type);
+    if (e->key_type != UINT64_MAX) /* a certificate has none */
+        set_number(fields, "key_type", e->key_type);
     if (e->mechanism != UINT64_MAX)
         set_number(fields, "mechanism", e->mechanism);
     json_object_set_new(fields, "id", lh_event_hex(e->key_id.data, e->key_id.len < 64 ? e->key_id.len : 64));

@@ -338,6 +338,92 @@ static void digest_of_sensitive(suite *s)
     REFUSED(s->f->C_DigestKey(s->session, key));
 }
 
+static void change_user(suite *s, CK_USER_TYPE user, const char *pin)
+{
+    OK(s->f->C_Logout(s->session));
+    OK(s->f->C_Login(s->session, user, (unsigned char *)(size_t)pin, strlen(pin)));
+}
+
+/* The security officer brings a key whose value they know, calls it trusted, and has the user wrap with it
+ * (with a PIN that they set themselves, even). */
+static void trusted_known_key(suite *s)
+{
+    suite_needs(s, CKM_AES_KEY_WRAP, CKF_WRAP);
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_AES;
+    CK_MECHANISM_TYPE only[] = {CKM_AES_KEY_WRAP};
+    unsigned char known[32] = {1, 2, 3};
+    CK_ATTRIBUTE t[] = {ATTR(CKA_CLASS, class), ATTR(CKA_KEY_TYPE, type), {CKA_VALUE, known, 32},
+        BOOL(CKA_WRAP, yes), BOOL(CKA_PRIVATE, no), BOOL(CKA_SENSITIVE, yes), BOOL(CKA_EXTRACTABLE, no),
+        ATTR(CKA_ALLOWED_MECHANISMS, only), BOOL(CKA_TRUSTED, yes)};
+    CK_OBJECT_HANDLE mine[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    change_user(s, CKU_SO, s->so_pin);
+    (void)s->f->C_CreateObject(s->session, t, 9, &mine[0]);
+    if (s->f->C_CreateObject(s->session, t, 8, &mine[1]) == CKR_OK)
+        (void)set(s, mine[1], CKA_TRUSTED, true);
+    change_user(s, CKU_USER, s->pin);
+    CK_MECHANISM kw = {CKM_AES_KEY_WRAP, NULL, 0};
+    unsigned char wrapped[64];
+    for (size_t i = 0; i < 2; i++) {
+        CK_ULONG n = sizeof wrapped;
+        CHECK(mine[i] == CK_INVALID_HANDLE || !attribute_bool(s, mine[i], CKA_TRUSTED));
+        if (mine[i] != CK_INVALID_HANDLE)
+            REFUSED(s->f->C_WrapKey(s->session, &kw, mine[i], victim(s), wrapped, &n));
+    }
+}
+
+/* Sensitive keys that everybody sees are wrapped for the user, for nobody else who sees them. */
+static void wrap_without_user(suite *s)
+{
+    suite_needs(s, CKM_AES_KEY_WRAP, CKF_WRAP);
+    CK_MECHANISM gen = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_ULONG len = 32;
+    CK_ATTRIBUTE w[] = {ATTR(CKA_VALUE_LEN, len), BOOL(CKA_PRIVATE, no), BOOL(CKA_SENSITIVE, yes),
+        BOOL(CKA_WRAP, yes), BOOL(CKA_ENCRYPT, no), BOOL(CKA_DECRYPT, no)};
+    CK_ATTRIBUTE k[] = {ATTR(CKA_VALUE_LEN, len), BOOL(CKA_PRIVATE, no), BOOL(CKA_SENSITIVE, yes),
+        BOOL(CKA_EXTRACTABLE, yes)};
+    CK_OBJECT_HANDLE wrapping;
+    CK_OBJECT_HANDLE key;
+    OK(s->f->C_GenerateKey(s->session, &gen, w, 6, &wrapping));
+    OK(s->f->C_GenerateKey(s->session, &gen, k, 4, &key));
+    CK_MECHANISM kw = {CKM_AES_KEY_WRAP, NULL, 0};
+    unsigned char wrapped[64];
+    CK_ULONG n = sizeof wrapped;
+    OK(s->f->C_WrapKey(s->session, &kw, wrapping, key, wrapped, &n));
+    OK(s->f->C_Logout(s->session));
+    n = sizeof wrapped;
+    IS(CKR_USER_NOT_LOGGED_IN, s->f->C_WrapKey(s->session, &kw, wrapping, key, wrapped, &n));
+    OK(s->f->C_Login(s->session, CKU_SO, (unsigned char *)(size_t)s->so_pin, strlen(s->so_pin)));
+    IS(CKR_USER_NOT_LOGGED_IN, s->f->C_WrapKey(s->session, &kw, wrapping, key, wrapped, &n));
+}
+
+/* A key with limits, wrapped and unwrapped, would be one without. */
+static void limits_left_behind(suite *s)
+{
+    suite_needs(s, CKM_AES_KEY_WRAP, CKF_WRAP);
+    CK_MECHANISM gen = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_ULONG len = 32;
+    CK_DATE end;
+    memcpy(&end, "20010101", sizeof end);
+    CK_MECHANISM_TYPE only[] = {CKM_AES_GCM};
+    CK_ATTRIBUTE w[] = {
+        ATTR(CKA_VALUE_LEN, len), BOOL(CKA_WRAP, yes), BOOL(CKA_ENCRYPT, no), BOOL(CKA_DECRYPT, no)};
+    CK_ATTRIBUTE limits[] = {
+        ATTR(CKA_END_DATE, end), ATTR(CKA_START_DATE, end), ATTR(CKA_ALLOWED_MECHANISMS, only)};
+    CK_OBJECT_HANDLE wrapping;
+    OK(s->f->C_GenerateKey(s->session, &gen, w, 4, &wrapping));
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        CK_ATTRIBUTE k[] = {
+            ATTR(CKA_VALUE_LEN, len), BOOL(CKA_SENSITIVE, yes), BOOL(CKA_EXTRACTABLE, yes), limits[i]};
+        CK_OBJECT_HANDLE key;
+        OK(s->f->C_GenerateKey(s->session, &gen, k, 4, &key));
+        CK_MECHANISM kw = {CKM_AES_KEY_WRAP, NULL, 0};
+        unsigned char wrapped[64];
+        CK_ULONG n = sizeof wrapped;
+        IS(CKR_KEY_NOT_WRAPPABLE, s->f->C_WrapKey(s->session, &kw, wrapping, key, wrapped, &n));
+    }
+}
+
 const conformance_case cases_attack[] = {
     {"attack.wrap-decrypt", "C_WrapKey C_Decrypt", 0, wrap_decrypt},
     {"attack.wrap-then-decrypt", "C_SetAttributeValue C_WrapKey", 0, wrap_then_decrypt},
@@ -350,6 +436,9 @@ const conformance_case cases_attack[] = {
     {"attack.ecb-wrapping", "C_WrapKey", 0, ecb_wrapping},
     {"attack.leaking-derivations", "C_DeriveKey", 0, leaking_derivations},
     {"attack.short-extraction", "C_DeriveKey", 0, short_extraction},
+    {"attack.trusted-known-key", "C_CreateObject C_WrapKey C_Login", 0, trusted_known_key},
+    {"attack.wrap-without-user", "C_WrapKey C_Logout", 0, wrap_without_user},
+    {"attack.limits-left-behind", "C_WrapKey", 0, limits_left_behind},
     {"attack.digest-of-sensitive", "C_DigestKey", 0, digest_of_sensitive},
     {0},
 };

@@ -175,6 +175,41 @@ static void dates(suite *s)
     IS(CKR_ATTRIBUTE_VALUE_INVALID, s->f->C_GenerateKey(s->session, &m, t, 2, &key));
 }
 
+static void set_date(suite *s, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type, const char *text, CK_RV expected)
+{
+    CK_DATE d = date(text);
+    CK_ATTRIBUTE t = {type, &d, text[0] ? sizeof d : 0};
+    IS(expected, s->f->C_SetAttributeValue(s->session, key, &t, 1));
+    CK_OBJECT_HANDLE copy;
+    IS(expected, s->f->C_CopyObject(s->session, key, &t, 1, &copy));
+}
+
+/* What has ended stays so; dates that were set only come closer to each other. */
+static void dates_narrow(suite *s)
+{
+    const CK_RV refused = CKR_ATTRIBUTE_READ_ONLY;
+    CK_DATE end = date("20010101");
+    CK_ATTRIBUTE over[] = {BOOL(CKA_ENCRYPT, yes), ATTR(CKA_END_DATE, end)};
+    CK_OBJECT_HANDLE key = generate_aes(s, over, 2);
+    set_date(s, key, CKA_END_DATE, "20990101", refused);
+    set_date(s, key, CKA_END_DATE, "20010102", refused);
+    set_date(s, key, CKA_END_DATE, "\0       ", refused);
+    REFUSED(try_aes(s, key, CKM_AES_ECB));
+    set_date(s, key, CKA_END_DATE, "20001231", CKR_OK);
+    CK_DATE start = date("20980101");
+    CK_ATTRIBUTE not_yet[] = {BOOL(CKA_ENCRYPT, yes), ATTR(CKA_START_DATE, start)};
+    key = generate_aes(s, not_yet, 2);
+    set_date(s, key, CKA_START_DATE, "20010101", refused);
+    set_date(s, key, CKA_START_DATE, "20971231", refused);
+    REFUSED(try_aes(s, key, CKM_AES_ECB));
+    set_date(s, key, CKA_START_DATE, "20980102", CKR_OK);
+    CK_ATTRIBUTE free[] = {BOOL(CKA_ENCRYPT, yes)};
+    key = generate_aes(s, free, 1);
+    set_date(s, key, CKA_START_DATE, "20010101", CKR_OK);
+    set_date(s, key, CKA_END_DATE, "20010101", CKR_OK);
+    REFUSED(try_aes(s, key, CKM_AES_ECB));
+}
+
 static void always_authenticate(suite *s)
 {
     size_t len;
@@ -223,6 +258,7 @@ const conformance_case cases_attribute[] = {
     {"attribute.allowed-mechanisms", "C_EncryptInit", 0, allowed_mechanisms},
     {"attribute.uses", "C_EncryptInit C_SignInit C_DecryptInit", 0, uses},
     {"attribute.dates", "C_EncryptInit", 0, dates},
+    {"attribute.dates-narrow", "C_SetAttributeValue C_CopyObject", 0, dates_narrow},
     {"attribute.always-authenticate", "C_Login C_Sign", 0, always_authenticate},
     {"attribute.id-and-label", "C_SetAttributeValue", 0, id_and_label},
     {0},

@@ -58,8 +58,10 @@ static void use(const lh_attributes *a, const lh_attributes *b, const lh_mechani
     LH_IGNORE(lh_rules_may_destroy(a, LH_RULES_SO));
     (void)lh_rules_match(a, b);
     (void)lh_rules_asks_login(a);
-    if (lh_ok(lh_rules_may_wrap(a, b, row)))
+    if (lh_ok(lh_rules_may_wrap(a, b, row, LH_RULES_USER)))
         require(!lh_attributes_bool(b, CKA_SENSITIVE, true) || lh_rules_is_guardian(a));
+    if (lh_ok(lh_rules_may_wrap(a, b, row, LH_RULES_SO)))
+        require(!lh_attributes_bool(b, CKA_SENSITIVE, true));
 }
 
 static void change(const lh_attributes *object, const lh_attributes *template, enum lh_rules_user user)

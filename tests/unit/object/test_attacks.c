@@ -11,17 +11,17 @@ static void test_a1_wrap_decrypt_symmetric(void **state)
     AUTO both = aes(TEMPLATE(B(CKA_WRAP, true), B(CKA_DECRYPT, true)), 32);
     AUTO secret = target();
     ok(lh_rules_may_use(both, &AES_KW, LH_USE_WRAP, NOW));
-    refused(lh_rules_may_wrap(both, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(both, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     /* listing only safe mechanisms does not help it */
     lh_attributes *template = TEMPLATE(B(CKA_WRAP, true), B(CKA_DECRYPT, true));
     confine(template);
     AUTO confined = aes(template, 32);
-    refused(lh_rules_may_wrap(confined, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(confined, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     /* what anybody may read, it may wrap: suites that give one key every role do that */
     AUTO readable = aes(TEMPLATE(B(CKA_EXTRACTABLE, true)), 32);
-    ok(lh_rules_may_wrap(both, readable, &AES_KW));
+    ok(lh_rules_may_wrap(both, readable, &AES_KW, LH_RULES_USER));
     AUTO fit = guardian();
-    ok(lh_rules_may_wrap(fit, secret, &AES_KW));
+    ok(lh_rules_may_wrap(fit, secret, &AES_KW, LH_RULES_USER));
 }
 
 /* Tookan a2: the same with the halves of an RSA pair; and signing with bare RSA is decrypting. */
@@ -36,14 +36,14 @@ static void test_a2_wrap_decrypt_asymmetric(void **state)
         lh_attributes *hidden = TEMPLATE(B(CKA_UNWRAP, true), B(others[i], true));
         confine(hidden);
         rsa_pair(TEMPLATE(B(CKA_WRAP, true)), hidden, &public, &private);
-        refused(lh_rules_may_wrap(public, secret, &OAEP), "key-not-wrappable");
+        refused(lh_rules_may_wrap(public, secret, &OAEP, LH_RULES_USER), "key-not-wrappable");
     }
     AUTO public = NULL;
     AUTO private = NULL;
     lh_attributes *hidden = TEMPLATE(B(CKA_UNWRAP, true));
     confine(hidden);
     rsa_pair(TEMPLATE(B(CKA_WRAP, true)), hidden, &public, &private);
-    ok(lh_rules_may_wrap(public, secret, &OAEP));
+    ok(lh_rules_may_wrap(public, secret, &OAEP, LH_RULES_USER));
     /* and the private half never gets the other roles */
     for (size_t i = 0; i < 3; i++) {
         AUTO change = TEMPLATE(B(others[i], true));
@@ -77,13 +77,13 @@ static void test_trojan_public_key(void **state)
     AUTO trojan = NULL;
     ok(lh_rules_create(template, LH_RULES_USER, &trojan));
     AUTO secret = target();
-    refused(lh_rules_may_wrap(trojan, secret, &OAEP), "key-not-wrappable");
+    refused(lh_rules_may_wrap(trojan, secret, &OAEP, LH_RULES_USER), "key-not-wrappable");
     AUTO trust = TEMPLATE(B(CKA_TRUSTED, true));
     AUTO trusted = NULL;
     refused(lh_rules_set(trojan, trust, LH_RULES_USER, &trusted), "attribute-read-only");
     ok(lh_rules_set(trojan, trust, LH_RULES_SO, &trusted));
-    ok(lh_rules_may_wrap(trusted, secret, &OAEP));
-    refused(lh_rules_may_wrap(trusted, secret, &RSA_PKCS), "key-not-wrappable");
+    ok(lh_rules_may_wrap(trusted, secret, &OAEP, LH_RULES_USER));
+    refused(lh_rules_may_wrap(trusted, secret, &RSA_PKCS, LH_RULES_USER), "key-not-wrappable");
 }
 
 /* Clulow's Trojan wrapped key, and any key whose value was outside. */
@@ -99,13 +99,13 @@ static void test_known_wrapping_key(void **state)
     assert_false(lh_attributes_bool(known, CKA_LOCAL, true));
     assert_false(lh_attributes_bool(known, CKA_ALWAYS_SENSITIVE, true));
     assert_false(lh_attributes_bool(known, CKA_NEVER_EXTRACTABLE, true));
-    refused(lh_rules_may_wrap(known, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(known, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     AUTO fit = guardian();
     AUTO wrapping = TEMPLATE(U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true));
     confine(wrapping);
     AUTO unwrapped = NULL;
     ok(lh_rules_unwrap(fit, &AES_KW, wrapping, LH_RULES_USER, &unwrapped));
-    refused(lh_rules_may_wrap(unwrapped, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(unwrapped, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
 }
 
 /* Delaune, Kremer, Steel: the roles one after the other, on the key or on copies of it. */
@@ -143,11 +143,11 @@ static void test_two_lives_of_a_wrapping_key(void **state)
     confine(template);
     AUTO mobile = aes(template, 32);
     AUTO secret = target();
-    refused(lh_rules_may_wrap(mobile, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(mobile, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     AUTO stay = TEMPLATE(B(CKA_EXTRACTABLE, false));
     AUTO late = NULL;
     ok(lh_rules_set(mobile, stay, LH_RULES_USER, &late)); /* too late */
-    refused(lh_rules_may_wrap(late, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(late, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
 }
 
 /* A copy is confined as its original, and a list of mechanisms that comes later does not make a guardian (a
@@ -196,13 +196,13 @@ static void test_closing(void **state)
     AUTO readable = aes(TEMPLATE(B(CKA_SENSITIVE, false), B(CKA_EXTRACTABLE, true)), 32);
     assert_true(lh_rules_wrap_closes(open, secret));
     assert_false(lh_rules_wrap_closes(open, readable));
-    refused(lh_rules_may_wrap(open, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(open, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     AUTO closed = closed_of(open);
     assert_true(lh_rules_is_guardian(closed));
     assert_false(lh_rules_can_close(closed));
     assert_false(lh_rules_wrap_closes(closed, secret));
-    ok(lh_rules_may_wrap(closed, secret, &AES_KW));
-    refused(lh_rules_may_wrap(closed, secret, &AES_GCM), "key-not-wrappable");
+    ok(lh_rules_may_wrap(closed, secret, &AES_KW, LH_RULES_USER));
+    refused(lh_rules_may_wrap(closed, secret, &AES_GCM, LH_RULES_USER), "key-not-wrappable");
     assert_true(allows(closed, CKM_AES_KEY_WRAP) && allows(closed, CKM_AES_KEY_WRAP_PAD));
     assert_false(
         allows(closed, CKM_AES_CBC_PAD) || allows(closed, CKM_AES_ECB) || allows(closed, CKM_AES_GCM));
@@ -246,7 +246,7 @@ static void never_closes(const lh_attributes *key)
     AUTO out = NULL;
     assert_false(lh_rules_can_close(key) || lh_rules_wrap_closes(key, secret));
     refused(lh_rules_close(key, &out), "key-not-wrappable");
-    refused(lh_rules_may_wrap(key, secret, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(key, secret, &AES_KW, LH_RULES_USER), "key-not-wrappable");
 }
 
 /* Whoever could have a free copy of it, its value, or another use of it. */
@@ -281,14 +281,9 @@ static void test_not_to_be_closed(void **state)
     AUTO known = NULL;
     ok(lh_rules_create(said, LH_RULES_USER, &known));
     never_closes(known);
-    AUTO trusted = TEMPLATE(B(CKA_TRUSTED, true));
-    AUTO vouched = NULL;
-    AUTO public = TEMPLATE(U(CKA_CLASS, CKO_SECRET_KEY), U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true),
-        B(CKA_PRIVATE, false), S(CKA_VALUE, "0123456789abcdef0123456789abcdef"));
-    AUTO outside = NULL;
-    ok(lh_rules_create(public, LH_RULES_USER, &outside));
-    ok(lh_rules_set(outside, trusted, LH_RULES_SO, &vouched));
-    never_closes(vouched);
+    /* called trusted before that was for keys of one's own alone */
+    ok(lh_attributes_set_bool(known, CKA_TRUSTED, true));
+    never_closes(known);
     AUTO fit = guardian();
     AUTO wraps = TEMPLATE(U(CKA_KEY_TYPE, CKK_AES), B(CKA_WRAP, true), B(CKA_SENSITIVE, true));
     AUTO unwrapped = NULL;
@@ -344,7 +339,7 @@ static void test_mechanisms_without_integrity(void **state)
     AUTO secret = target();
     const lh_mechanism *const rows[] = {&AES_ECB, &AES_CBC_PAD, &AES_GCM};
     for (size_t i = 0; i < 3; i++) {
-        refused(lh_rules_may_wrap(fit, secret, rows[i]), "key-not-wrappable");
+        refused(lh_rules_may_wrap(fit, secret, rows[i], LH_RULES_USER), "key-not-wrappable");
         refused(lh_rules_may_use(fit, rows[i], LH_USE_UNWRAP, NOW), "mechanism-invalid");
         refused(lh_rules_may_use(fit, rows[i], LH_USE_WRAP, NOW), "mechanism-invalid");
     }
@@ -358,9 +353,9 @@ static void test_weaker_wrapping_key(void **state)
     confine(template);
     AUTO weak = aes(template, 16);
     AUTO strong = target();
-    refused(lh_rules_may_wrap(weak, strong, &AES_KW), "wrapping-key-size-range");
+    refused(lh_rules_may_wrap(weak, strong, &AES_KW, LH_RULES_USER), "wrapping-key-size-range");
     AUTO equal = aes(TEMPLATE(B(CKA_SENSITIVE, true), B(CKA_EXTRACTABLE, true)), 16);
-    ok(lh_rules_may_wrap(weak, equal, &AES_KW));
+    ok(lh_rules_may_wrap(weak, equal, &AES_KW, LH_RULES_USER));
 }
 
 /* Tookan a3, a4, a5: reading sensitive and unextractable keys; making them neither. */
@@ -373,7 +368,7 @@ static void test_a3_to_a5_flags(void **state)
     assert_int_equal(lh_rules_read(secret, CKA_VALUE, &value), LH_RULES_SENSITIVE);
     assert_int_equal(lh_rules_read(fixed, CKA_VALUE, &value), LH_RULES_SENSITIVE);
     AUTO every = aes(EMPTY_TEMPLATE, 32);
-    refused(lh_rules_may_wrap(every, fixed, &AES_KW), "key-unextractable");
+    refused(lh_rules_may_wrap(every, fixed, &AES_KW, LH_RULES_USER), "key-unextractable");
     AUTO open = TEMPLATE(B(CKA_SENSITIVE, false));
     AUTO loose = TEMPLATE(B(CKA_EXTRACTABLE, true));
     AUTO changed = NULL;

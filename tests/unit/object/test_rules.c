@@ -371,20 +371,20 @@ static void test_wrap(void **state)
     AUTO picky = aes(template, 32);
     AUTO other = aes(TEMPLATE(B(CKA_EXTRACTABLE, true)), 32);
     AUTO seven = aes(TEMPLATE(B(CKA_EXTRACTABLE, true), S(CKA_ID, "7")), 32);
-    refused(lh_rules_may_wrap(picky, other, &AES_KW), "key-not-wrappable");
-    ok(lh_rules_may_wrap(picky, seven, &AES_KW));
+    refused(lh_rules_may_wrap(picky, other, &AES_KW, LH_RULES_USER), "key-not-wrappable");
+    ok(lh_rules_may_wrap(picky, seven, &AES_KW, LH_RULES_USER));
     AUTO with = aes(TEMPLATE(B(CKA_EXTRACTABLE, true), B(CKA_WRAP_WITH_TRUSTED, true)), 32);
     AUTO plain = aes(EMPTY_TEMPLATE, 32);
-    refused(lh_rules_may_wrap(plain, with, &AES_KW), "key-not-wrappable");
+    refused(lh_rules_may_wrap(plain, with, &AES_KW, LH_RULES_USER), "key-not-wrappable");
     AUTO trust = TEMPLATE(B(CKA_TRUSTED, true));
     AUTO public = aes(TEMPLATE(B(CKA_PRIVATE, false)), 32);
     AUTO trusted = NULL;
     ok(lh_rules_set(public, trust, LH_RULES_SO, &trusted));
-    ok(lh_rules_may_wrap(trusted, with, &AES_KW));
-    refused(lh_rules_may_wrap(with, trusted, &AES_KW), "key-unextractable");
+    ok(lh_rules_may_wrap(trusted, with, &AES_KW, LH_RULES_USER));
+    refused(lh_rules_may_wrap(with, trusted, &AES_KW, LH_RULES_USER), "key-unextractable");
     AUTO data = create(TEMPLATE(U(CKA_CLASS, CKO_DATA)), LH_RULES_USER);
-    refused(lh_rules_may_wrap(plain, data, &AES_KW), "key-handle-invalid");
-    refused(lh_rules_may_wrap(data, plain, &AES_KW), "wrapping-key-handle-invalid");
+    refused(lh_rules_may_wrap(plain, data, &AES_KW, LH_RULES_USER), "key-handle-invalid");
+    refused(lh_rules_may_wrap(data, plain, &AES_KW, LH_RULES_USER), "wrapping-key-handle-invalid");
 }
 
 static void test_templates_of_keys(void **state)
