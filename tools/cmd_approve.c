@@ -48,7 +48,7 @@ static lh_err sign_genesis(lh_cli *cli, lh_buf *armor)
     LH_TRY(cli_call(cli, json_pack("{s:s}", "call", "genesis.show"), &reply));
     LH_TRY(check_genesis(reply));
     const char *text = json_string_value(json_object_get(reply, "text"));
-    LH_TRY(proposal_confirm(cli, text, true));
+    LH_TRY(proposal_confirm(cli, NULL, NULL, text, true));
     return sign_text(cli_value(cli, "key"), LH_BYTES_STR(text), armor);
 }
 

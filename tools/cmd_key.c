@@ -14,6 +14,19 @@ static void print_duration(const char *label, long long seconds)
         (void)printf(", %s %llds", label, seconds);
 }
 
+static void print_certificates(const json_t *certificates, const char *role)
+{
+    for (size_t i = 0; i < json_array_size(certificates); i++) {
+        json_t *one = json_array_get(certificates, i);
+        const char *of = json_string_value(json_object_get(one, "role"));
+        if (role == NULL || of == NULL || strcmp(of, role) != 0)
+            continue;
+        (void)printf("  certificate of %s: %s", out_line(one, "workload"), out_line(one, "subject"));
+        (void)printf(", until %s\n",
+            out_line(one, "not_after")[0] != '\0' ? out_line(one, "not_after") : "(not to be told)");
+    }
+}
+
 static lh_err print_role(json_t *role)
 {
     LH_AUTO(lh_buf_free) lh_buf allow = LH_BUF_INIT(LH_LIMIT_MESSAGE);
@@ -55,8 +68,14 @@ static lh_err run_list(lh_cli *cli)
     const json_t *roles = json_object_get(reply, "roles");
     for (size_t i = 0; i < json_array_size(parents); i++)
         print_parent(json_array_get(parents, i));
-    for (size_t i = 0; i < json_array_size(roles); i++)
-        LH_TRY(print_role(json_array_get(roles, i)));
+    for (size_t i = 0; i < json_array_size(roles); i++) {
+        json_t *role = json_array_get(roles, i);
+        LH_TRY(print_role(role));
+        print_certificates(
+            json_object_get(reply, "certificates"), json_string_value(json_object_get(role, "role")));
+    }
+    if (out_bool(reply, "more"))
+        (void)printf("and other certificates, which did not fit\n");
     return LH_SUCCESS;
 }
 

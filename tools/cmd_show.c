@@ -1,5 +1,6 @@
 /* leasehold show: a proposal or the genesis, and the exact bytes to sign. */
 #include "commands.h"
+#include "notes.h"
 #include "output.h"
 #include "proposal.h"
 
@@ -30,12 +31,13 @@ static lh_err show_genesis(lh_cli *cli)
     return LH_SUCCESS;
 }
 
-static lh_err print_proposal(json_t *proposal, lh_buf *text)
+static lh_err print_proposal(lh_crypto *crypto, json_t *proposal, lh_buf *text)
 {
     const char *shown = lh_buf_cstr(text);
     if (shown == NULL)
         return lh_buf_status(text);
     out_text(stdout, shown);
+    notes_print(stdout, crypto, proposal);
     LH_AUTO(lh_buf_free) lh_buf votes = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     out_join_field(json_object_get(proposal, "approvals"), "officer", &votes);
     LH_TRY(lh_buf_status(&votes));
@@ -67,7 +69,7 @@ static lh_err run(lh_cli *cli)
     LH_TRY(proposal_text(crypto, proposal, verb, &text));
     if (cli_flag(cli, "text"))
         return write_exact(lh_buf_bytes(&text));
-    return print_proposal(proposal, &text);
+    return print_proposal(crypto, proposal, &text);
 }
 
 static const cli_option options[] = {

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "crypto/hash.h"
+#include "notes.h"
 #include "output.h"
 #include "sign.h"
 
@@ -64,11 +65,8 @@ lh_err proposal_check(lh_crypto *crypto, const json_t *reply)
     return LH_SUCCESS;
 }
 
-lh_err proposal_confirm(const lh_cli *cli, const char *text, bool must_ask)
+static lh_err ask(const lh_cli *cli, bool must_ask)
 {
-    FILE *shown = cli->json ? stderr : stdout;
-    out_text(shown, text);
-    (void)fflush(shown);
     if (cli_flag(cli, "yes"))
         return LH_SUCCESS;
     if (!isatty(STDIN_FILENO)) {
@@ -81,6 +79,17 @@ lh_err proposal_confirm(const lh_cli *cli, const char *text, bool must_ask)
     if (fgets(answer, sizeof answer, stdin) == NULL || (answer[0] != 'y' && answer[0] != 'Y'))
         return LH_REFUSE(LH_E_DENIED, "not-confirmed", "nothing was signed");
     return LH_SUCCESS;
+}
+
+lh_err proposal_confirm(
+    const lh_cli *cli, lh_crypto *crypto, const json_t *proposal, const char *text, bool must_ask)
+{
+    FILE *shown = cli->json ? stderr : stdout;
+    out_text(shown, text);
+    if (proposal != NULL)
+        notes_print(shown, crypto, proposal);
+    (void)fflush(shown);
+    return ask(cli, must_ask);
 }
 
 static lh_err send_vote(lh_cli *cli, const char *id, enum lh_verb verb, const char *armor, json_t **ret_reply)
@@ -104,7 +113,7 @@ lh_err proposal_vote(
     const char *shown = lh_buf_cstr(&text);
     if (shown == NULL)
         return lh_buf_status(&text);
-    LH_TRY(proposal_confirm(cli, shown, must_ask));
+    LH_TRY(proposal_confirm(cli, crypto, proposal, shown, must_ask));
     LH_AUTO(lh_buf_free) lh_buf armor = LH_BUF_INIT(LH_LIMIT_SIGNATURE);
     LH_TRY(sign_text(key, lh_buf_bytes(&text), &armor));
     const char *signature = lh_buf_cstr(&armor);
@@ -152,7 +161,7 @@ static lh_err check_asked(const json_t *request, const json_t *proposal)
     return LH_SUCCESS;
 }
 
-static lh_err print_made(lh_cli *cli, json_t *reply)
+static lh_err print_made(lh_cli *cli, lh_crypto *crypto, json_t *reply)
 {
     if (cli->json)
         return out_json(reply);
@@ -165,6 +174,7 @@ static lh_err print_made(lh_cli *cli, json_t *reply)
     (void)printf("  elsewhere: leasehold show %s --text > t; ssh-keygen -Y sign -n leasehold -f KEY t; "
                  "leasehold approve %s --signature t.sig\n",
         id, id);
+    notes_print(stdout, crypto, proposal);
     return LH_SUCCESS;
 }
 
@@ -208,7 +218,7 @@ lh_err proposal_make(lh_cli *cli, const char *operation, lh_bytes params, bool e
     LH_TRY(proposal_check(crypto, reply));
     if (cli_value(cli, "key") == NULL) {
         cli->exit_code = effect ? CLI_WAITING : CLI_DONE;
-        return print_made(cli, reply);
+        return print_made(cli, crypto, reply);
     }
     LH_AUTO(lh_json_freep) json_t *vote = NULL;
     LH_TRY(proposal_vote(cli, proposal, LH_VERB_APPROVE, false, &vote));

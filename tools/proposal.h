@@ -29,8 +29,10 @@ LH_MUST lh_err proposal_text(lh_crypto *crypto, const json_t *proposal, enum lh_
 LH_MUST lh_err proposal_check(lh_crypto *crypto, const json_t *reply);
 
 /* Show a text to the officer and ask, where there is a terminal and --yes was not given.
+ * proposal: what notes.h tells of it stands behind the text; NULL for the genesis.
  * must_ask: without a terminal --yes is needed. Errors: LH_E_DENIED "not-confirmed". */
-LH_MUST lh_err proposal_confirm(const lh_cli *cli, const char *text, bool must_ask);
+LH_MUST lh_err proposal_confirm(
+    const lh_cli *cli, lh_crypto *crypto, const json_t *proposal, const char *text, bool must_ask);
 
 /* Sign the text for verb with --key and hand the signature in. ret_reply: of proposal.vote. */
 LH_MUST lh_err proposal_vote(

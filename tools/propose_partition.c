@@ -6,6 +6,7 @@
 #include "proposal.h"
 
 #include <ctype.h>
+#include <pwd.h>
 
 #define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
 #define PEM_END "-----END CERTIFICATE-----"
@@ -27,15 +28,27 @@ static lh_err new_name(const lh_cli *cli, const char **ret)
     return LH_SUCCESS;
 }
 
+/* A number, or the name of a user of this machine, which becomes its number. */
+static lh_err read_user(const char *text, uint32_t *ret)
+{
+    bool digits = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
+    unsigned long long uid = digits && strlen(text) <= 10 ? strtoull(text, NULL, 10) : UINT32_MAX;
+    const struct passwd *entry = digits ? NULL : getpwnam(text);
+    if (entry != NULL)
+        uid = entry->pw_uid;
+    if (uid >= UINT32_MAX)
+        return CLI_MISUSE(
+            "--user \"%s\": this machine has no user of that name, and a user's number it is not", text);
+    *ret = (uint32_t)uid;
+    return LH_SUCCESS;
+}
+
 static lh_err read_users(const lh_cli *cli, json_t *users)
 {
     const char *text = NULL;
     for (size_t n = 0; (text = cli_value_at(cli, "user", n)) != NULL; n++) {
-        char *end = NULL;
-        bool digits = text[0] != '\0' && strspn(text, "0123456789") == strlen(text) && strlen(text) <= 10;
-        unsigned long long uid = digits ? strtoull(text, &end, 10) : UINT32_MAX;
-        if (uid >= UINT32_MAX)
-            return CLI_MISUSE("--user \"%s\" is not a user's number (`id -u NAME` tells it)", text);
+        uint32_t uid = 0;
+        LH_TRY(read_user(text, &uid));
         if (json_array_append_new(users, json_integer((json_int_t)uid)) != 0)
             return LH_RAISE(LH_E_NOMEM, 0);
     }

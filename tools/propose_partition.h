@@ -10,7 +10,7 @@ LH_MUST lh_err propose_certificate_attach(lh_cli *cli);
 LH_MUST lh_err propose_certificate_remove(lh_cli *cli);
 
 #define PROPOSE_PARTITION_OPTIONS                                                                            \
-    {"user", "UID", "partition.create: a user who may see it; repeat (else everybody)"},                     \
+    {"user", "NAME|UID", "partition.create: a user who may see it; repeat (else everybody)"},                \
         {"so", "pin|quorum", "partition.create: who its security officer is (pin, where left out)"},         \
         {"role", "NAME", "certificate.*: the role"},                                                         \
         {"workload", "ID", "certificate.*: the workload's SPIFFE ID"},                                       \

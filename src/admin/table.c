@@ -264,9 +264,20 @@ FIELDS(role) = {
     STRINGS("workloads", OPTIONAL, LH_LIMIT_WORKLOADS, LH_LIMIT_SPIFFE_ID),
     END,
 };
+/* One of a chain beside a leased key; the key's own comes first. */
+FIELDS(key_certificate) = {
+    NAME("role", REQUIRED),
+    WORKLOAD("workload", REQUIRED),
+    LINE("subject", REQUIRED, 512),
+    LINE("not_after", OPTIONAL, TIME),
+    END,
+};
+/* more: there are other certificates, which did not fit. */
 FIELDS(keys_reply) = {
     LIST("parents", REQUIRED, PAGE, parent),
     LIST("roles", REQUIRED, LH_LIMIT_ROLES, role),
+    LIST("certificates", OPTIONAL, PAGE, key_certificate),
+    BOOL("more", OPTIONAL),
     END,
 };
 FIELDS(key_public_request) = {NAME("role", REQUIRED), WORKLOAD("workload", REQUIRED), END};

@@ -3,6 +3,7 @@
 #include "codec/base64.h"
 #include "codec/bin.h"
 #include "codec/sshsig.h"
+#include "crypto/x509.h"
 #include "proc/fd.h"
 #include "vault/admin_internal.h"
 
@@ -284,11 +285,47 @@ static json_t *role_line(const lh_policy *policy, const lh_policy_role *role)
         (json_int_t)role->max_ttl, "uses", (json_int_t)role->uses, "workloads", workloads);
 }
 
+#define CERTIFICATES_SHOWN 256 /* in one reply: some 250 KiB */
+
+static lh_err certificate_line(lh_vault *v, const lh_state_certificate *attached, size_t index, json_t **ret)
+{
+    LH_AUTO(lh_x509_clear) lh_x509 x = {0};
+    LH_TRY(lh_x509_parse(v->crypto, lh_buf_bytes(&attached->chain->der[index]), &x));
+    json_t *line = json_pack(
+        "{s:s, s:s, s:s}", "role", attached->role, "workload", attached->workload, "subject", x.subject_text);
+    if (!line)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    if (x.not_after != INT64_MAX)
+        json_object_set_new(line, "not_after", lh_event_time(x.not_after));
+    *ret = line;
+    return LH_SUCCESS;
+}
+
+/* As many as CERTIFICATES_SHOWN; ret_more: there are others. */
+static lh_err list_certificates(lh_vault *v, const lh_state *state, json_t *list, bool *ret_more)
+{
+    *ret_more = false;
+    for (size_t i = 0; i < state->n_certificates; i++)
+        for (size_t j = 0; j < state->certificates[i].chain->count; j++) {
+            json_t *line = NULL;
+            if (json_array_size(list) >= CERTIFICATES_SHOWN) {
+                *ret_more = true;
+                return LH_SUCCESS;
+            }
+            LH_TRY(certificate_line(v, &state->certificates[i], j, &line));
+            json_array_append_new(list, line);
+        }
+    return LH_SUCCESS;
+}
+
 LH_ADMIN_HANDLER(lh_admin_keys)
 {
     (void)caller;
     (void)request;
     const lh_state *state = lh_chain_state(v->core->chain);
+    bool more = false;
+    LH_AUTO(lh_json_freep) json_t *certificates = json_array();
+    LH_TRY(list_certificates(v, state, certificates, &more));
     json_t *parents = json_array();
     for (size_t i = 0; i < state->n_parents; i++)
         json_array_append_new(parents, json_pack("{s:s, s:i}", "name", state->parents[i].name, "version",
@@ -297,7 +334,8 @@ LH_ADMIN_HANDLER(lh_admin_keys)
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
     for (size_t i = 0; rules && rules->policy && i < lh_policy_role_count(rules->policy); i++)
         json_array_append_new(roles, role_line(rules->policy, lh_policy_role_at(rules->policy, i)));
-    *ret_fields = json_pack("{s:o, s:o}", "parents", parents, "roles", roles);
+    *ret_fields = json_pack("{s:o, s:o, s:O, s:b}", "parents", parents, "roles", roles, "certificates",
+        certificates, "more", more);
     return LH_SUCCESS;
 }
 

@@ -63,7 +63,15 @@ for name in 'a"b' $'two\nlines' $'\e[31mred' 'back\slash' "pаyroll" "a/b" "" "1
 done
 expect 1 "[partition-exists]" propose partition.create "web TOKENS" --officer dev-ada
 expect 1 "[operation-internal]" propose partition.pin nothing.json --officer dev-ada
-expect 2 "user's number" propose partition.create x --user root --officer dev-ada
+expect 2 "no user of that name" propose partition.create x --user no-such-user --officer dev-ada
+expect 2 "no user of that name" propose partition.create x --user 4294967295 --officer dev-ada
+expect 0 "every local user who reaches" propose partition.create x --officer dev-ada
+expect 0 "sees this partition" propose partition.create y --so quorum --officer dev-ada
+expect 0 "user 0 is root" propose partition.create z --user root --officer dev-ada
+! grep -q WARNING out || die "a warning without a reason: $(cat out)"
+id=$(sed -n 's/^proposal \([0-9a-f]*\):.*/\1/p' out)
+expect 0 "user 0 is root" show "$id"
+sed -n '/"users"/,/]/p' out | grep -q " 0" || die "the number is not in the text: $(cat out)"
 expect 2 "--so" propose partition.create x --so both --officer dev-ada
 expect 2 "NAME" propose partition.destroy --officer dev-ada
 expect 0 "partition Web tokens: slot 1" partition list
@@ -99,7 +107,23 @@ tool() { pkcs11-tool --module "$LEASEHOLD_MODULE" --token-label "$label" "$@" 2>
 label=$(pkcs11-tool --module "$LEASEHOLD_MODULE" -L 2>/dev/null | sed -n 's/^ *token label *: //p' | grep -i leasehold | head -1)
 [ "$label" ] || die "no leased token"
 tool -O --type cert | read_grep -q Certificate && die "a certificate before there is one"
+expect 0 "certificate 1 of 2" "${attach[@]}" --chain chain.pem
+id=$(sed -n 's/^proposal \([0-9a-f]*\):.*/\1/p' out)
+digest=$(openssl x509 -in ca.pem -outform DER | sha256sum | cut -d' ' -f1)
+for text in "subject    CN=leaf" "issuer     CN=Test CA" "serial     05" "not before 2" "not after  2" \
+    "certificate 2 of 2" "sha256     $digest"; do
+    expect 0 "$text" show "$id"
+done
+"$leasehold" show "$id" --text | grep -q "subject" && die "what is told besides is in the text to sign"
+expect 0 "" deny "$id" --key "$bob" --yes
+grep -q "CN=leaf" out || die "who signs is not told what the chain says"
+openssl x509 -new -force_pubkey key.pem -subj $'/CN=a\e[31m\n  sha256     00' -CA ca.pem -CAkey ca.key -set_serial 255 \
+    -days 9 -out ugly.pem 2>/dev/null || die "openssl made no certificate"
+expect 0 'subject    CN=a\1B[31m\0A  sha256     00' "${attach[@]}" --chain ugly.pem
+grep -q "serial     00ff" out || die "the serial number: $(cat out)"
 enact certificate.attach --role dev-ec --workload $me --chain chain.pem
+expect 0 "certificate of $me: CN=leaf, until 2" key list
+grep -q "certificate of $me: CN=Test CA" out || die "the authority is not listed"
 tool -O --type cert >objects
 [ "$(grep -c "Certificate Object" objects)" = 2 ] || die "expected two certificates: $(cat objects)"
 grep -q "dev-ec CA 1" objects || die "the authority's label: $(cat objects)"

@@ -1,0 +1,140 @@
+#include "notes.h"
+
+#include "base/clock.h"
+#include "codec/base64.h"
+#include "crypto/hash.h"
+#include "crypto/x509.h"
+#include "output.h"
+
+#include <pwd.h>
+
+static void print_line(FILE *file, const char *label, const char *value)
+{
+    (void)fprintf(file, "  %-11s", label);
+    out_text(file, value);
+    (void)fputc('\n', file);
+}
+
+static void print_name(FILE *file, const char *label, const char *name)
+{
+    print_line(file, label, name[0] != '\0' ? name : "(empty)");
+    if (strlen(name) + 1 >= LH_X509_NAME_MAX)
+        (void)fprintf(file, "  WARNING: that name is longer and was cut here\n");
+}
+
+static void print_time(FILE *file, const char *label, int64_t time)
+{
+    char text[LH_TIME_TEXT_SIZE] = "";
+    bool told = time != INT64_MIN && time != INT64_MAX;
+    if (told)
+        lh_time_format(time, text);
+    print_line(file, label, told ? text : "not to be told");
+}
+
+/* The content of a DER INTEGER in hex. */
+static void print_serial(FILE *file, lh_bytes der)
+{
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(2 * LH_X509_PART_MAX + 1);
+    size_t header = der.len > 1 && (der.data[1] & 0x80) ? 2u + (der.data[1] & 0x7f) : 2;
+    for (size_t i = header; i < der.len; i++)
+        lh_buf_printf(&text, "%02x", der.data[i]);
+    const char *shown = lh_buf_cstr(&text);
+    print_line(file, "serial", shown != NULL ? shown : "(too long to show)");
+}
+
+static void print_certificate(FILE *file, const lh_x509 *x, const char *sha256)
+{
+    print_name(file, "subject", x->subject_text);
+    print_name(file, "issuer", x->issuer_text);
+    print_serial(file, lh_buf_bytes(&x->serial));
+    print_time(file, "not before", x->not_before);
+    print_time(file, "not after", x->not_after);
+    print_line(file, "sha256", sha256);
+}
+
+/* One text of base64, or a list of texts that are put together. */
+static lh_err read_der(const json_t *certificate, lh_buf *der)
+{
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    if (json_is_string(certificate))
+        lh_buf_append_str(&text, json_string_value(certificate));
+    for (size_t i = 0; i < json_array_size(certificate); i++) {
+        const char *piece = json_string_value(json_array_get(certificate, i));
+        if (piece == NULL)
+            return LH_REFUSE(LH_E_INVALID, "certificate-format", "this is no text");
+        lh_buf_append_str(&text, piece);
+    }
+    LH_TRY(lh_buf_status(&text));
+    return lh_base64_decode(lh_buf_bytes(&text), der);
+}
+
+static lh_err note_certificate(FILE *file, lh_crypto *crypto, const json_t *certificate)
+{
+    LH_AUTO(lh_buf_free) lh_buf der = LH_BUF_INIT(LH_LIMIT_CERTIFICATE);
+    LH_AUTO(lh_x509_clear) lh_x509 x = {0};
+    uint8_t digest[LH_SHA256_SIZE];
+    char hex[2 * LH_SHA256_SIZE + 1];
+    LH_TRY(read_der(certificate, &der));
+    const lh_bytes bytes = lh_buf_bytes(&der);
+    LH_TRY(lh_x509_parse(crypto, bytes, &x));
+    LH_TRY(lh_sha256(crypto, &bytes, 1, digest));
+    lh_hex(digest, sizeof digest, hex);
+    print_certificate(file, &x, hex);
+    return LH_SUCCESS;
+}
+
+static void note_chain(FILE *file, lh_crypto *crypto, const json_t *params)
+{
+    const json_t *chain = json_object_get(params, "chain");
+    size_t count = json_array_size(chain);
+    (void)fprintf(file, "\nWhat the chain says, decoded here; no signature in it is verified:\n");
+    for (size_t i = 0; i < count; i++) {
+        (void)fprintf(file, "certificate %zu of %zu\n", i + 1, count);
+        if (!lh_ok(note_certificate(file, crypto, json_array_get(chain, i))))
+            (void)fprintf(file, "  WARNING: this cannot be decoded\n");
+    }
+    if (count == 0)
+        (void)fprintf(file, "  WARNING: there is no certificate in it\n");
+}
+
+static void note_users(FILE *file, const json_t *params)
+{
+    const json_t *users = json_object_get(params, "users");
+    const char *so = json_string_value(json_object_get(params, "so"));
+    bool quorum = so != NULL && strcmp(so, "quorum") == 0;
+    (void)fputc('\n', file);
+    if (json_array_size(users) == 0 && !quorum)
+        (void)fprintf(file,
+            "WARNING: no user is named, so every local user who reaches the vault's socket may "
+            "initialise this\npartition first and set its SO PIN. --user NAME limits it.\n");
+    else if (json_array_size(users) == 0)
+        (void)fprintf(file,
+            "Note: no user is named, so every local user who reaches the vault's socket sees this "
+            "partition and may ask\nthe officers to initialise it. --user NAME limits it.\n");
+    for (size_t i = 0; i < json_array_size(users); i++) {
+        json_int_t uid = json_integer_value(json_array_get(users, i));
+        const struct passwd *entry = uid >= 0 && uid < UINT32_MAX ? getpwuid((uid_t)uid) : NULL;
+        (void)fprintf(file, "user %lld is ", (long long)uid);
+        out_text(file, entry != NULL ? entry->pw_name : "nobody that this machine knows");
+        (void)fputc('\n', file);
+    }
+}
+
+void notes_print(FILE *file, lh_crypto *crypto, const json_t *proposal)
+{
+    const char *operation = json_string_value(json_object_get(proposal, "operation"));
+    const char *text = json_string_value(json_object_get(proposal, "params"));
+    if (operation == NULL || text == NULL)
+        return;
+    bool chain = strcmp(operation, "certificate.attach") == 0;
+    if (!chain && strcmp(operation, "partition.create") != 0)
+        return;
+    LH_AUTO(lh_json_freep) json_t *params = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(params))
+        (void)fprintf(file, "\nWARNING: the parameters cannot be decoded\n");
+    else if (chain)
+        note_chain(file, crypto, params);
+    else
+        note_users(file, params);
+    (void)fflush(file);
+}
