@@ -60,5 +60,6 @@
 #define LH_LIMIT_CACHED_KEYS 4096              /* objects of standalone partitions kept in memory for use */
 #define LH_LIMIT_CACHED_KEY_BYTES 33554432     /* bytes that they take */
 #define LH_LIMIT_PARTITION_OBJECTS 1000000     /* token objects of one standalone partition */
+#define LH_LIMIT_LOGOUTS 4096                  /* logins whose end by logout is remembered */
 
 #endif

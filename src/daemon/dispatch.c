@@ -426,6 +426,16 @@ static void op_finish_done(lh_connection *c)
         lh_dispatch_error(c, c->request.result, &c->request.detail);
 }
 
+/* It may have taken long: what ended meanwhile gives nothing any more. */
+static void op_finish_later(lh_connection *c)
+{
+    if (lh_ok(c->request.result)) {
+        c->request.result = lh_grip_check(&c->request.operation->grip);
+        c->request.detail = *lh_err_last();
+    }
+    op_finish_done(c);
+}
+
 static void op_finish(lh_connection *c)
 {
     operation *o = find_operation(c, c->request.body.op_finish.operation);
@@ -434,7 +444,7 @@ static void op_finish(lh_connection *c)
     enum lh_work kind;
     c->request.operation = o;
     if (takes_long(o->row, o->use, &o->grip, &kind)) {
-        lh_dispatch_suspend(c, kind, op_finish_work, op_finish_done);
+        lh_dispatch_suspend(c, kind, op_finish_work, op_finish_later);
         return;
     }
     op_finish_work(c);

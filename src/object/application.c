@@ -73,12 +73,34 @@ static bool is_current(const lh_login *login, const lh_partition_record *record)
     return login->token_generation == record->token_generation && login->pin_generation == pin->generation;
 }
 
-static enum lh_rules_user user_in(const lh_application *a, const lh_place *place)
+/* By a logout on another connection of the same process. */
+static bool is_ended(lh_application *a, lh_login *login)
+{
+    const uint64_t seen = lh_logouts_count(a->p->logouts);
+    if (login->logouts_seen == seen)
+        return false;
+    if (lh_logouts_has(a->p->logouts, login->id))
+        return true;
+    login->logouts_seen = seen;
+    return false;
+}
+
+const lh_login *lh_application_login_in(
+    lh_application *a, const lh_partition *partition, const lh_partition_record *record)
 {
     for (size_t i = 0; i < a->n_logins; i++)
-        if (a->logins[i].partition == place->partition && is_current(&a->logins[i], &place->record))
-            return a->logins[i].user == CKU_SO ? LH_RULES_SO : LH_RULES_USER;
-    return LH_RULES_PUBLIC;
+        if (a->logins[i].partition == partition && is_current(&a->logins[i], record) &&
+            !is_ended(a, &a->logins[i]))
+            return &a->logins[i];
+    return NULL;
+}
+
+static enum lh_rules_user user_in(lh_application *a, const lh_place *place)
+{
+    const lh_login *login = lh_application_login_in(a, place->partition, &place->record);
+    if (!login)
+        return LH_RULES_PUBLIC;
+    return login->user == CKU_SO ? LH_RULES_SO : LH_RULES_USER;
 }
 
 lh_err lh_application_enter(lh_application *a, uint64_t slot, lh_place *ret)
@@ -281,9 +303,11 @@ static void forget_logins_of(lh_application *a, const lh_partition *partition)
             forget_login(a, i);
 }
 
+/* By a ticket, which has user and id; record: what it was allowed by. */
 static lh_err add_login(
-    lh_application *a, const lh_place *place, const lh_partition_record *record, uint32_t user)
+    lh_application *a, const lh_place *place, const lh_partition_record *record, const lh_ticket *ticket)
 {
+    const uint32_t user = ticket->user;
     forget_logins_of(a, place->partition); /* a void one */
     lh_login *logins = realloc(a->logins, (a->n_logins + 1) * sizeof(*logins));
     if (!logins)
@@ -292,7 +316,9 @@ static lh_err add_login(
     a->logins[a->n_logins++] = (lh_login){.partition = lh_partition_ref(place->partition),
         .user = user,
         .token_generation = record->token_generation,
-        .pin_generation = (user == CKU_SO ? &record->so : &record->user)->generation};
+        .pin_generation = (user == CKU_SO ? &record->so : &record->user)->generation,
+        .id = ticket->login,
+        .logouts_seen = UINT64_MAX};
     atomic_fetch_add(&place->partition->logins, 1);
     return LH_SUCCESS;
 }
@@ -385,12 +411,13 @@ lh_err lh_application_login(lh_application *a, const lh_login_request *r, lh_buf
         r->pin, lh_application_asker(a), &record));
     place.record = record;
     fill_ticket(a, &place, r->user, &ticket);
+    ticket.login = lh_logouts_new_login(a->p->logouts);
     LH_TRY(
         lh_ticket_seal(a->p->options.crypto, a->p->ticket_key, a->p->options.vault_id, &ticket, ret_ticket));
     struct named named = {a, &place, who, r->user};
     if (who[0])
         LH_TRY(lh_records_write(a->p->options.records, log_named, &named));
-    return add_login(a, &place, &record, r->user);
+    return add_login(a, &place, &record, &ticket);
 }
 
 lh_err lh_application_resume(lh_application *a, const lh_resume_request *r, uint32_t *ret_user)
@@ -408,11 +435,12 @@ lh_err lh_application_resume(lh_application *a, const lh_resume_request *r, uint
         ticket.token_generation != expected.token_generation ||
         ticket.pin_generation != expected.pin_generation ||
         memcmp(ticket.partition_id, expected.partition_id, sizeof(ticket.partition_id)) != 0 ||
-        memcmp(ticket.boot_id, expected.boot_id, sizeof(ticket.boot_id)) != 0)
+        memcmp(ticket.boot_id, expected.boot_id, sizeof(ticket.boot_id)) != 0 ||
+        lh_logouts_has(a->p->logouts, ticket.login))
         return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "this login cannot be resumed: log in again");
     if (ticket.user == CKU_SO)
         LH_TRY(refuse_quorum(a, &place));
-    LH_TRY(add_login(a, &place, &place.record, ticket.user));
+    LH_TRY(add_login(a, &place, &place.record, &ticket));
     *ret_user = ticket.user;
     return LH_SUCCESS;
 }
@@ -422,6 +450,9 @@ lh_err lh_application_logout(lh_application *a, const lh_slot_request *r)
     LH_AUTO(lh_place_leave) lh_place place = {.partition = NULL};
     LH_TRY(lh_application_enter(a, r->slot, &place));
     a->context_handle = 0;
+    for (size_t i = 0; i < a->n_logins; i++)
+        if (a->logins[i].partition == place.partition)
+            lh_logouts_add(a->p->logouts, a->logins[i].id);
     forget_logins_of(a, place.partition);
     lh_session_objects_drop(a, UINT64_MAX, place.partition, true);
     if (place.user == LH_RULES_PUBLIC)

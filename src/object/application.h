@@ -130,6 +130,25 @@ typedef struct {
  * ALWAYS_AUTHENTICATE ("user-not-logged-in"). */
 LH_MUST lh_err lh_application_acquire(
     lh_application *a, const lh_key_use *use, bool *ret_wait, lh_key_grip *ret);
+/* Whether an operation that was begun may go on: what lh_application_acquire found is so still. Never waits.
+ */
+typedef struct {
+    uint64_t handle;
+    const lh_mechanism *row;
+    unsigned use;
+    uint64_t token_generation;
+    uint64_t login_run; /* of the login it was begun in; 0 and 0: none */
+    uint64_t login_number;
+} lh_key_tenure;
+
+/* To be asked for where lh_application_acquire has given a grip, before anything else is done with a. */
+void lh_application_tenure(lh_application *a, const lh_key_use *use, lh_key_tenure *ret);
+/* LH_E_NOT_FOUND (reason "key-handle-invalid": destroyed, or the token was initialised; "slot-id-invalid":
+ * the partition is gone, or not for this user any more), LH_E_DENIED ("user-not-logged-in": a private key,
+ * and the login that it was begun in has ended or its PIN was set anew; "key-function-not-permitted": what
+ * the key may be used for was changed; "action-prohibited": its time is over; "key-size-range"), LH_E_INVALID
+ * ("mechanism-invalid": policy allows it no longer). may_see is not asked. */
+LH_MUST lh_err lh_application_check(lh_application *a, const lh_key_tenure *tenure, const lh_key_grip *grip);
 /* Safe on an empty grip. */
 void lh_key_grip_release(lh_key_grip *grip);
 /* The partition's number; 0 of an empty grip. */

@@ -12,6 +12,8 @@ typedef struct {
     uint32_t user;           /* CKU_SO or CKU_USER */
     uint64_t token_generation;
     uint64_t pin_generation;
+    lh_login_id id;        /* kept where it is resumed */
+    uint64_t logouts_seen; /* lh_logouts_count when id was last seen not to be ended */
 } lh_login;
 
 typedef struct {
@@ -39,6 +41,9 @@ typedef struct {
 } lh_place;
 
 void lh_place_leave(lh_place *place);
+/* The login to that partition that counts now, by its record; NULL: there is none. Borrowed from a. */
+const lh_login *lh_application_login_in(
+    lh_application *a, const lh_partition *partition, const lh_partition_record *record);
 /* LH_E_NOT_FOUND "slot-id-invalid". */
 LH_MUST lh_err lh_application_enter(lh_application *a, uint64_t slot, lh_place *ret);
 /* The same, and it is initialised. LH_E_STATE "token-not-initialized". */

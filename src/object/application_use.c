@@ -156,6 +156,93 @@ lh_err lh_application_acquire(lh_application *a, const lh_key_use *use, bool *re
     return LH_SUCCESS;
 }
 
+/* --- operations in parts --- */
+
+/* What memory knows of a key and of its partition: no disk. */
+typedef struct {
+    lh_place place; /* as whom is not asked */
+    lh_index_facts facts;
+    uint64_t usage; /* of the attributes in hand */
+} standing;
+
+static void standing_leave(standing *s)
+{
+    lh_place_leave(&s->place);
+}
+
+static bool look_up(lh_application *a, uint64_t handle, const lh_attributes *in_hand, standing *ret)
+{
+    const lh_index *index = a->session_index;
+    if (handle & LH_HANDLE_SESSION) {
+        if (!lh_index_find(a->session_index, handle, &ret->facts))
+            return false;
+        const lh_session_object *object = ret->facts.owner;
+        ret->place.partition = lh_partition_ref(object->partition);
+    } else {
+        if (!lh_partitions_locate(a->p, handle, &ret->place.partition, &ret->facts))
+            return false;
+        index = ret->place.partition->index;
+    }
+    lh_partition_look(a->p, ret->place.partition, &ret->place.record);
+    ret->usage = in_hand ? lh_index_usage(index, in_hand) : 0;
+    return true;
+}
+
+void lh_application_tenure(lh_application *a, const lh_key_use *use, lh_key_tenure *ret)
+{
+    LH_AUTO(standing_leave) standing now = {.usage = 0};
+    *ret = (lh_key_tenure){.handle = use->handle, .row = use->row, .use = use->use};
+    if (!look_up(a, use->handle, NULL, &now))
+        return;
+    ret->token_generation = now.place.record.token_generation;
+    const lh_login *login = lh_application_login_in(a, now.place.partition, &now.place.record);
+    if (!login)
+        return;
+    ret->login_run = login->id.run;
+    ret->login_number = login->id.number;
+}
+
+static bool is_same_login(lh_application *a, const lh_key_tenure *tenure, const lh_place *place)
+{
+    const lh_login *login = lh_application_login_in(a, place->partition, &place->record);
+    return login && login->id.run == tenure->login_run && login->id.number == tenure->login_number;
+}
+
+static lh_err check_standing(
+    lh_application *a, const lh_key_tenure *tenure, const lh_key_grip *grip, standing *now)
+{
+    const lh_attributes *key = lh_live_attributes(grip->hold);
+    if (!look_up(a, tenure->handle, key, now) ||
+        now->place.record.token_generation != tenure->token_generation)
+        return LH_REFUSE(
+            LH_E_NOT_FOUND, "key-handle-invalid", "the key was destroyed in the middle of the operation");
+    if (now->facts.private && !is_same_login(a, tenure, &now->place))
+        return LH_REFUSE(LH_E_DENIED, "user-not-logged-in", "the login ended in the middle of the operation");
+    if (now->facts.usage != now->usage)
+        return LH_REFUSE(LH_E_DENIED, "key-function-not-permitted",
+            "what the key may be used for was changed in the middle of the operation: begin it again");
+    if (tenure->use != LH_USE_DIGEST)
+        LH_TRY(lh_rules_may_use(key, tenure->row, tenure->use, lh_partitions_wall(a->p)));
+    if (!is_allowed(a, &now->place, tenure->row, tenure->use, ANY_SIZE))
+        return LH_REFUSE(LH_E_INVALID, "mechanism-invalid", "this mechanism is refused as unsafe");
+    if (!is_allowed(a, &now->place, tenure->row, tenure->use, lh_key_bits(grip->key)))
+        return LH_REFUSE(LH_E_DENIED, "key-size-range", "a key so short is for old data only");
+    return LH_SUCCESS;
+}
+
+lh_err lh_application_check(lh_application *a, const lh_key_tenure *tenure, const lh_key_grip *grip)
+{
+    LH_AUTO(standing_leave) standing now = {.usage = 0};
+    LH_TRY(check_standing(a, tenure, grip, &now));
+    pthread_rwlock_rdlock(&a->p->lock);
+    const bool gone = now.place.partition->gone;
+    pthread_rwlock_unlock(&a->p->lock);
+    if (gone || !lh_partition_allows_uid(a->p, now.place.partition, (uint32_t)a->options.uid))
+        return LH_REFUSE(LH_E_NOT_FOUND, "slot-id-invalid",
+            "the partition was taken from this user in the middle of the operation");
+    return LH_SUCCESS;
+}
+
 void lh_key_grip_release(lh_key_grip *grip)
 {
     lh_live_unref(grip->hold);

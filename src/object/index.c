@@ -5,6 +5,7 @@
 #include "object/index.h"
 
 #include "base/secret.h"
+#include "leasehold/leasehold.h"
 #include "leasehold/pkcs11-3.h"
 
 #include <p11-kit/pkcs11.h>
@@ -21,6 +22,11 @@ _Static_assert(LH_ARRAY_LEN(term_types) <= TERMS_MAX, "terms of one entry");
 static const unsigned long bool_types[] = {CKA_TOKEN, CKA_PRIVATE, CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT,
     CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE, CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER, CKA_SENSITIVE,
     CKA_EXTRACTABLE, CKA_TRUSTED, CKA_MODIFIABLE, CKA_LOCAL, CKA_ALWAYS_AUTHENTICATE};
+
+/* Attributes that a use is judged by, at its beginning and in its middle. */
+static const unsigned long usage_types[] = {CKA_CLASS, CKA_KEY_TYPE, CKA_PRIVATE, CKA_START_DATE,
+    CKA_END_DATE, CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER,
+    CKA_ALLOWED_MECHANISMS, CKA_ALWAYS_AUTHENTICATE, CKA_LEASEHOLD_USES};
 
 struct lh_index_entry {
     lh_index_facts facts;
@@ -147,6 +153,17 @@ static void take_bools(const lh_attributes *set, uint32_t *ret_had, uint32_t *re
     }
 }
 
+uint64_t lh_index_usage(const lh_index *index, const lh_attributes *object)
+{
+    uint64_t hashes[LH_ARRAY_LEN(usage_types)] = {0}; /* 0: it has none */
+    for (size_t i = 0; i < LH_ARRAY_LEN(usage_types); i++) {
+        lh_bytes value;
+        if (lh_attributes_get(object, usage_types[i], &value))
+            hashes[i] = hash(index, usage_types[i], value);
+    }
+    return hash(index, UINT64_MAX, LH_BYTES((const uint8_t *)hashes, sizeof(hashes)));
+}
+
 lh_err lh_index_entry_new(
     const lh_index *index, const lh_attributes *object, const lh_index_facts *facts, lh_index_entry **ret)
 {
@@ -164,6 +181,7 @@ lh_err lh_index_entry_new(
     entry->facts.private = lh_attributes_bool(object, CKA_PRIVATE, true);
     uint64_t class = lh_attributes_ulong(object, CKA_CLASS, UINT64_MAX);
     entry->facts.key = class == CKO_SECRET_KEY || class == CKO_PRIVATE_KEY;
+    entry->facts.usage = lh_index_usage(index, object);
     take_bools(object, &entry->bools_had, &entry->bools_true);
     entry->count = count;
     memcpy(entry->terms, terms, count * sizeof(terms[0]));

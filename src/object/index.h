@@ -23,6 +23,7 @@ typedef struct {
     void *owner;    /* for the caller */
     bool private;   /* CKA_PRIVATE */
     bool key;       /* a secret or private key */
+    uint64_t usage; /* lh_index_usage */
 } lh_index_facts;
 
 LH_MUST lh_err lh_index_new(lh_index **ret);
@@ -30,8 +31,8 @@ LH_MUST lh_err lh_index_new(lh_index **ret);
 void lh_index_free(lh_index *index);
 LH_DEFINE_FREEP(lh_index, lh_index_free)
 
-/* Make an entry for this index; private and key of facts are set from the attributes. Does not change the
- * index. */
+/* Make an entry for this index; private, key and usage of facts are set from the attributes. Does not
+ * change the index. */
 LH_MUST lh_err lh_index_entry_new(
     const lh_index *index, const lh_attributes *object, const lh_index_facts *facts, lh_index_entry **ret);
 /* Takes NULL. Not of one that was added. */
@@ -46,6 +47,10 @@ void lh_index_clear(lh_index *index);
 /* False where there is none. */
 bool lh_index_remove(lh_index *index, uint64_t handle);
 bool lh_index_find(const lh_index *index, uint64_t handle, lh_index_facts *ret);
+
+/* A keyed hash of the attributes that say whether and by whom a key may be used: another one where any of
+ * them is another. The index need not be locked. */
+uint64_t lh_index_usage(const lh_index *index, const lh_attributes *object);
 
 /* What objects must be like, made from a template once. */
 typedef struct lh_index_query lh_index_query;

@@ -233,6 +233,7 @@ lh_err lh_partitions_open(const lh_partitions_options *options, lh_partitions **
     LH_TRY(derive(p, options->root, ticket_label, &p->ticket_key));
     LH_TRY(lh_secret_random(LH_SHA256_SIZE, &p->known_key));
     LH_TRY(lh_key_cache_new(LH_LIMIT_CACHED_KEYS, cache_bytes(), &p->cache));
+    LH_TRY(lh_logouts_new(&p->logouts));
     lh_crypto_set_spare(options->crypto, spare_keys, p->cache);
     LH_TRY(load_profiles(p));
     LH_TRY(lh_record_each(options->records, LH_RECORD_PARTITION, load_partition, p));
@@ -268,6 +269,7 @@ void lh_partitions_free(lh_partitions *p)
     if (p->cache)
         lh_crypto_set_spare(p->options.crypto, NULL, p->cache);
     lh_key_cache_free(p->cache);
+    lh_logouts_free(p->logouts);
     lh_secret_free(p->pepper);
     lh_secret_free(p->ticket_key);
     lh_secret_free(p->known_key);

@@ -13,6 +13,7 @@
 
 #include "object/index.h"
 #include "object/key_cache.h"
+#include "object/logouts.h"
 #include "object/partition.h"
 #include "object/partition_record.h"
 #include "wire/calls.h"
@@ -82,6 +83,7 @@ struct lh_partitions {
     lh_secret *ticket_key;
     lh_secret *known_key;
     lh_key_cache *cache;
+    lh_logouts *logouts;
     bool listening;
 
     pthread_rwlock_t lock;

@@ -4,9 +4,9 @@
 #include "crypto/aead.h"
 #include "crypto/hash.h"
 
-#define FORMAT 1
+#define FORMAT 2
 #define SALT_SIZE 16
-#define PLAIN_SIZE (8 + 16 + 8 + 8 + 4 + 4 + 8 + 4 + 16)
+#define PLAIN_SIZE (8 + 16 + 8 + 8 + 4 + 4 + 8 + 4 + 16 + 8 + 8)
 
 static const char label[] = "leasehold-ticket-v1";
 
@@ -46,6 +46,8 @@ lh_err lh_ticket_seal(
     lh_put_u64(&plain, ticket->start_time);
     lh_put_u32(&plain, ticket->uid);
     lh_put_raw(&plain, ticket->boot_id, sizeof(ticket->boot_id));
+    lh_put_u64(&plain, ticket->login.run);
+    lh_put_u64(&plain, ticket->login.number);
     LH_TRY(lh_buf_status(&plain));
     put_associated(vault_id, &associated);
     LH_TRY(lh_buf_status(&associated));
@@ -74,6 +76,8 @@ static lh_err parse(lh_bytes plain, lh_ticket *ret)
     ticket.start_time = lh_read_u64(&r);
     ticket.uid = lh_read_u32(&r);
     lh_read_into(&r, ticket.boot_id, sizeof(ticket.boot_id));
+    ticket.login.run = lh_read_u64(&r);
+    ticket.login.number = lh_read_u64(&r);
     LH_TRY(lh_read_done(&r, "a ticket"));
     *ret = ticket;
     return LH_SUCCESS;

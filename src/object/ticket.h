@@ -4,9 +4,9 @@
  * A ticket is sealed (AES-256-GCM, a key of its own each time) under a key that only the vault's root key
  * yields, and good for one process, one partition and one PIN only. On the wire:
  *
- *   u8 1 ‖ salt[16] ‖ nonce[12] ‖ ciphertext ‖ tag[16]
+ *   u8 2 ‖ salt[16] ‖ nonce[12] ‖ ciphertext ‖ tag[16]
  *   plaintext: u64 partition ‖ partition id[16] ‖ u64 token generation ‖ u64 PIN generation ‖ u32 user
- *              ‖ u32 pid ‖ u64 start time ‖ u32 uid ‖ boot id[16]
+ *              ‖ u32 pid ‖ u64 start time ‖ u32 uid ‖ boot id[16] ‖ u64 run ‖ u64 number
  *   associated data: "leasehold-ticket-v1" ‖ vault id[32]
  *   key: HKDF-SHA-256(ticket key, salt = salt, info = "leasehold-ticket-v1")
  *
@@ -16,6 +16,7 @@
 
 #include "base/secret.h"
 #include "crypto/crypto.h"
+#include "object/logouts.h"
 
 typedef struct {
     uint64_t partition; /* number */
@@ -27,6 +28,7 @@ typedef struct {
     uint64_t start_time;
     uint32_t uid;
     uint8_t boot_id[16];
+    lh_login_id login; /* a logout ends it */
 } lh_ticket;
 
 /* key: 32 bytes. The ticket is appended to ret. */

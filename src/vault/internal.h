@@ -284,6 +284,8 @@ LH_MUST lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret);
 /* Open the standalone partitions of v->core. Under core_lock (write). */
 LH_MUST lh_err lh_standalone_open(lh_vault *v);
 /* Every application and what is under way in it is let go of. Under core_lock (write). */
+/* From now on every call to the partitions is answered with LH_E_STATE; lh_standalone_close is to follow. */
+void lh_standalone_end(lh_vault *v);
 void lh_standalone_close(lh_vault *v);
 /* The keeper's round: what could not be carried out yet; with read_again, the processes that are attested.
  * Under core_lock (read). Blocks. */

@@ -180,7 +180,7 @@ void lh_grip_release(lh_grip *grip)
 lh_err lh_grip_check(const lh_grip *grip)
 {
     if (grip->resident)
-        return lh_gate_check(grip->resident, lh_key_grip_slot(&grip->held));
+        return lh_standalone_check(grip);
     if (!grip->lease)
         return LH_SUCCESS;
     switch (lh_lease_use(grip->lease, lh_clock_boot_ms(), false)) {

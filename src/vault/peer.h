@@ -63,13 +63,15 @@ typedef struct {
     const lh_key *key;
     lh_lease *lease;       /* NULL where none is needed (verifying with a public key) */
     lh_object *object;     /* keeps the key of a public object */
-    lh_key_grip held;      /* of a standalone key … */
-    lh_resident *resident; /* … and through whom */
+    lh_key_grip held;      /* of a standalone key, */
+    lh_key_tenure tenure;  /* under what it was given, */
+    lh_resident *resident; /* and through whom */
 } lh_grip;
 
 void lh_grip_release(lh_grip *grip);
-/* LH_E_GONE (reason "lease-ended") or LH_E_DENIED ("lease-expired"); of a standalone key LH_E_STATE (sealed)
- * or LH_E_DENIED ("identity-changed"). */
+/* LH_E_GONE (reason "lease-ended") or LH_E_DENIED ("lease-expired"); of a standalone key LH_E_STATE (sealed),
+ * LH_E_DENIED ("identity-changed", and what policy refuses it by) or lh_application_check's. Never waits,
+ * takes no disk. From the thread that uses the peer, or while that waits. */
 LH_MUST lh_err lh_grip_check(const lh_grip *grip);
 
 /* Never waits. Where a standalone key takes LH_STEP_PREPARE, lh_peer_take (vault/standalone.h) gives it at

@@ -50,6 +50,8 @@ LH_MUST lh_err lh_standalone_acquire(
 /* Whether a grip on a key of that partition may go on, by the rules in force now: the vault is open, the
  * process what was attested, and nothing refuses it the partition. Never waits. LH_E_STATE, LH_E_DENIED. */
 LH_MUST lh_err lh_gate_check(lh_resident *resident, uint64_t number);
+/* lh_grip_check for a standalone key. */
+LH_MUST lh_err lh_standalone_check(const lh_grip *grip);
 
 void lh_slots_free(lh_slot *slots, size_t count);
 /* Make slots and objects anew from the rules in force and from who the process is now. Under core_lock

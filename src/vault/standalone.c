@@ -166,6 +166,14 @@ static lh_resident *take_residents(lh_vault *v)
     return list;
 }
 
+void lh_standalone_end(lh_vault *v)
+{
+    pthread_mutex_lock(&v->mutex);
+    if (v->standalone)
+        atomic_store(&v->standalone->closed, true);
+    pthread_mutex_unlock(&v->mutex);
+}
+
 void lh_standalone_close(lh_vault *v)
 {
     pthread_mutex_lock(&v->mutex);
@@ -290,9 +298,26 @@ lh_err lh_peer_standalone(lh_peer *peer, lh_standalone_fn fn, void *arg)
 /* --- keys -------------------------------------------------------------------------------------------------
  */
 
-static lh_grip grip_of(lh_resident *r, const lh_key_grip *held)
+static lh_grip grip_of(lh_resident *r, const lh_peer_use *use, const lh_key_grip *held)
 {
-    return (lh_grip){.key = held->key, .held = *held, .resident = lh_resident_ref(r)};
+    lh_grip grip = {.key = held->key, .held = *held, .resident = lh_resident_ref(r)};
+    const lh_key_use taken = {.handle = use->handle, .row = use->row, .use = use->use};
+    lh_application_tenure(r->application, &taken, &grip.tenure);
+    return grip;
+}
+
+lh_err lh_standalone_check(const lh_grip *grip)
+{
+    lh_resident *r = grip->resident;
+    const uint64_t number = lh_key_grip_slot(&grip->held);
+    LH_TRY(lh_gate_check(r, number));
+    LH_TRY(lh_application_check(r->application, &grip->tenure, &grip->held));
+    if (lh_gate_attested(r) || lh_gate_may_see(r, number))
+        return LH_SUCCESS;
+    /* Whether it may, only an attestation tells: the next operation waits for one. */
+    LH_TRY(lh_gate_check(r, number));
+    return LH_REFUSE(LH_E_DENIED, "partition-workload",
+        "policy has limited the partition to workloads in the middle of the operation: begin it again");
 }
 
 lh_err lh_standalone_acquire(lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip)
@@ -306,13 +331,15 @@ lh_err lh_standalone_acquire(lh_peer *peer, const lh_peer_use *use, enum lh_step
     lh_key_grip held = {0};
     const lh_key_use wanted = {.handle = use->handle, .row = use->row, .use = use->use};
     lh_err err = lh_application_acquire(r->application, &wanted, &wait, &held);
+    if (err.code == LH_E_NOT_FOUND && atomic_load(&r->home->closed))
+        return sealed(r);
     /* What is not told yet is asked for again by who may wait, and so is a refusal that is to be recorded. */
     if (err.code == LH_E_NOT_FOUND && (lh_gate_wanted(r) || lh_gate_refused(r)))
         return LH_SUCCESS;
     LH_TRY(err);
     if (wait)
         return LH_SUCCESS;
-    *ret_grip = grip_of(r, &held);
+    *ret_grip = grip_of(r, use, &held);
     *ret_step = LH_STEP_READY;
     return LH_SUCCESS;
 }
@@ -339,7 +366,7 @@ lh_err lh_peer_take(lh_peer *peer, const lh_peer_use *use, lh_grip *ret_grip)
     taking t = {.use = use};
     lh_err err = call(r, take, &t);
     if (lh_ok(err))
-        *ret_grip = grip_of(r, &t.held);
+        *ret_grip = grip_of(r, use, &t.held);
     else
         lh_key_grip_release(&t.held);
     return err;
