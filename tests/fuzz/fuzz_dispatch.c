@@ -7,6 +7,7 @@
 #include "daemon/connection.h"
 #include "identity/attest.h"
 #include "proc/fd.h"
+#include "secure_heap.h"
 #include "vault/standalone_internal.h"
 
 #include <errno.h>
@@ -139,6 +140,7 @@ static void begin(void)
     options.state_dir = second;
     check(lh_vault_open(&options, &empty));
     check(lh_server_new(config, empty, &empty_server));
+    secure_heap_is_seen();
     atexit(finish);
 }
 
