@@ -259,7 +259,6 @@ static void test_logout_ends_every_connection(void **state)
 {
     struct token *t = *state;
     LH_AUTO(lh_buf_free) lh_buf ticket = LH_BUF_INIT(LH_WIRE_TICKET_MAX);
-    LH_AUTO(lh_buf_free) lh_buf again = LH_BUF_INIT(LH_WIRE_TICKET_MAX);
     lh_application *a = login_with_ticket(t, &ticket);
     lh_application *b = application(t, 10);
     lh_application *other = logged_in(t, 11);
