@@ -67,8 +67,8 @@ typedef struct {
 
 /* Make a proposal on the chain's present state and write its record. Documents (policy, references) are
  * judged by the caller beforehand. The caller frees *ret.
- * Errors: LH_E_NOT_FOUND "operation-unknown"; those of lh_params_parse, lh_state_check, lh_state_admit and lh_approval_text;
- * LH_E_LIMIT "proposals-open", "proposal-life". */
+ * Errors: LH_E_NOT_FOUND "operation-unknown"; those of lh_params_parse, lh_state_check, lh_state_admit and
+ * lh_approval_text; LH_E_LIMIT "proposals-open", "proposal-life". */
 LH_MUST lh_err lh_proposal_create(const lh_chain *chain, lh_crypto *c, lh_record_txn *txn,
     const lh_proposal_request *request, lh_proposal **ret);
 
