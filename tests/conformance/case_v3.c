@@ -366,6 +366,48 @@ static void encapsulate(suite *s)
     CHECK(memcmp(x, y, 32) == 0);
 }
 
+/* ECDH as a KEM (3.2): the ciphertext is the point of a key pair made for this once. */
+static void encapsulate_ecdh(suite *s)
+{
+    CK_FUNCTION_LIST_3_2 *f = suite_v32(s);
+    suite_needs(s, CKM_ECDH1_DERIVE, CKF_ENCAPSULATE | CKF_DECAPSULATE);
+    CK_MECHANISM gen = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+    size_t params_len;
+    const unsigned char *params = keys_curve("P-256", &params_len);
+    CK_ATTRIBUTE public[] = {{CKA_EC_PARAMS, (void *)(size_t)params, params_len}, BOOL(CKA_ENCAPSULATE, yes)};
+    CK_ATTRIBUTE private[] = {BOOL(CKA_DECAPSULATE, yes)};
+    pair p;
+    OK(f->C_GenerateKeyPair(s->session, &gen, public, 2, private, 1, &p.public_key, &p.private_key));
+    CK_ECDH1_DERIVE_PARAMS kdf = {CKD_SHA256_KDF, 0, NULL, 0, NULL};
+    CK_MECHANISM m = {CKM_ECDH1_DERIVE, &kdf, sizeof kdf};
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_ULONG len = 32;
+    CK_BBOOL no = CK_FALSE;
+    CK_ATTRIBUTE t[] = {ATTR(CKA_CLASS, class), ATTR(CKA_KEY_TYPE, type), BOOL(CKA_SENSITIVE, no),
+        BOOL(CKA_EXTRACTABLE, yes), ATTR(CKA_VALUE_LEN, len)};
+    unsigned char ciphertext[200];
+    unsigned char x[32];
+    unsigned char y[32];
+    CK_ULONG n = 0;
+    CK_OBJECT_HANDLE a;
+    CK_OBJECT_HANDLE b;
+    OK(f->C_EncapsulateKey(s->session, &m, p.public_key, t, 5, NULL, &n, &a));
+    CHECK(n >= 65 && n <= sizeof ciphertext);
+    n = sizeof ciphertext;
+    OK(f->C_EncapsulateKey(s->session, &m, p.public_key, t, 5, ciphertext, &n, &a));
+    OK(f->C_DecapsulateKey(s->session, &m, p.private_key, t, 5, ciphertext, n, &b));
+    CHECK(attribute_bytes(s, a, CKA_VALUE, x, 32) == 32 && attribute_bytes(s, b, CKA_VALUE, y, 32) == 32);
+    CHECK(memcmp(x, y, 32) == 0);
+    /* Each half for its own side, and nothing from a point that is none. */
+    REFUSED(f->C_DecapsulateKey(s->session, &m, p.public_key, t, 5, ciphertext, n, &b));
+    REFUSED(f->C_EncapsulateKey(s->session, &m, p.private_key, t, 5, ciphertext, &n, &b));
+    n = 65;
+    ciphertext[40] ^= 1;
+    REFUSED(f->C_DecapsulateKey(s->session, &m, p.private_key, t, 5, ciphertext, n, &b));
+    REFUSED(f->C_DecapsulateKey(s->session, &m, p.private_key, t, 5, ciphertext, 0, &b));
+}
+
 static void kem_refused(suite *s)
 {
     CK_FUNCTION_LIST_3_2 *f = suite_v32(s);
@@ -491,6 +533,7 @@ const conformance_case cases_v3[] = {
         wrap_authenticated},
     {"v3.encapsulate", "C_EncapsulateKey C_DecapsulateKey CKM_ML_KEM CKM_ML_KEM_KEY_PAIR_GEN", 0,
         encapsulate},
+    {"v3.encapsulate-ecdh", "C_EncapsulateKey C_DecapsulateKey CKM_ECDH1_DERIVE", 0, encapsulate_ecdh},
     {"v3.kem-refused", "C_EncapsulateKey C_DecapsulateKey", 0, kem_refused},
     {"v3.ml-dsa", "CKM_ML_DSA CKM_ML_DSA_KEY_PAIR_GEN", 0, ml_dsa},
     {"v3.slh-dsa", "CKM_SLH_DSA CKM_SLH_DSA_KEY_PAIR_GEN", 0, slh_dsa},

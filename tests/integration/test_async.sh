@@ -71,7 +71,7 @@ answers other "object [0-9]+" pair mine token
 answers other ok sign
 step "when they have, it is heard by whoever asks, also in another process and after a crash"
 
-# Refused, and expired.
+# Refused.
 answers app pending initpin 99998888
 answers other pin-incorrect setpin 99998888 11112222
 waiting partition.pin
