@@ -315,7 +315,6 @@ lh_err lh_standalone_check(const lh_grip *grip)
     if (lh_gate_attested(r) || lh_gate_may_see(r, number))
         return LH_SUCCESS;
     /* Whether it may, only an attestation tells: the next operation waits for one. */
-    LH_TRY(lh_gate_check(r, number));
     return LH_REFUSE(LH_E_DENIED, "partition-workload",
         "policy has limited the partition to workloads in the middle of the operation: begin it again");
 }
