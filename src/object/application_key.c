@@ -351,27 +351,57 @@ lh_err lh_application_derive(lh_application *a, const lh_derive_request *r, lh_b
 
 /* --- encapsulating --- */
 
+/* One half of an encapsulation: the pair's key in hand, and what is made with it. */
+struct encapsulation {
+    lh_place place;
+    held_key pair;
+    const lh_mechanism *row;
+    lh_secret *value;
+};
+
+static void encapsulation_free(struct encapsulation *e)
+{
+    lh_place_leave(&e->place);
+    held_leave(&e->pair);
+    lh_secret_free(e->value);
+}
+
+/* What the call says: where, by what, and the template of the key to be made. */
+typedef struct {
+    uint64_t slot;
+    uint64_t mechanism;
+    lh_bytes template;
+    lh_key_use use; /* its row is filled in */
+} encapsulation_call;
+
+static lh_err encapsulation_begin(
+    lh_application *a, encapsulation_call call, struct encapsulation *e, lh_made *made)
+{
+    LH_AUTO(lh_attributes_freep) lh_attributes *template = NULL;
+    LH_TRY(lh_application_enter_token(a, call.slot, &e->place));
+    LH_TRY(lh_application_row(a, &e->place, call.mechanism, call.use.use, &e->row));
+    LH_TRY(lh_attributes_parse(call.template, &template));
+    call.use.row = e->row;
+    LH_TRY(hold(a, &call.use, &e->pair));
+    LH_TRY(check_slot(&e->place, &e->pair));
+    made->count = 1;
+    return lh_rules_encapsulate(
+        attributes_of(&e->pair), call.use.use, template, e->place.user, &made->attributes[0]);
+}
+
 lh_err lh_application_encapsulate(
     lh_application *a, const lh_encapsulate_request *r, uint64_t *ret_handle, lh_buf *ret_ciphertext)
 {
-    LH_AUTO(lh_place_leave) lh_place place = {.partition = NULL};
-    LH_AUTO(held_leave) held_key public = {.grip = {NULL, NULL}};
-    LH_AUTO(lh_attributes_freep) lh_attributes *template = NULL;
-    LH_AUTO(lh_secret_freep) lh_secret *value = NULL;
-    const lh_mechanism *row = NULL;
+    LH_AUTO(encapsulation_free) struct encapsulation e = {.value = NULL};
     LH_AUTO(lh_made_free)
     lh_made made = {
-        .place = &place, .session = r->session, .event = LH_EVENT_KEY_DERIVED, .mechanism = r->mechanism};
-    LH_TRY(lh_application_enter_token(a, r->slot, &place));
-    LH_TRY(lh_application_row(a, &place, r->mechanism, LH_USE_ENCAPSULATE, &row));
-    LH_TRY(lh_attributes_parse(r->attributes, &template));
-    LH_TRY(hold(a, &(lh_key_use){r->public_key, row, LH_USE_ENCAPSULATE, true}, &public));
-    LH_TRY(check_slot(&place, &public));
-    made.count = 1;
-    LH_TRY(lh_rules_encapsulate(
-        attributes_of(&public), LH_USE_ENCAPSULATE, template, place.user, &made.attributes[0]));
-    LH_TRY(lh_key_encapsulate(a->p->options.crypto, row, r->params, public.grip.key, ret_ciphertext, &value));
-    LH_TRY(finish_value(a, made.attributes[0], value));
+        .place = &e.place, .session = r->session, .event = LH_EVENT_KEY_DERIVED, .mechanism = r->mechanism};
+    const encapsulation_call call = {
+        r->slot, r->mechanism, r->attributes, {r->public_key, NULL, LH_USE_ENCAPSULATE, true}};
+    LH_TRY(encapsulation_begin(a, call, &e, &made));
+    LH_TRY(lh_key_encapsulate(
+        a->p->options.crypto, e.row, r->params, e.pair.grip.key, ret_ciphertext, &e.value));
+    LH_TRY(finish_value(a, made.attributes[0], e.value));
     LH_TRY(lh_made_store(a, &made));
     *ret_handle = made.handles[0];
     return LH_SUCCESS;
@@ -379,24 +409,16 @@ lh_err lh_application_encapsulate(
 
 lh_err lh_application_decapsulate(lh_application *a, const lh_decapsulate_request *r, lh_handle_reply *ret)
 {
-    LH_AUTO(lh_place_leave) lh_place place = {.partition = NULL};
-    LH_AUTO(held_leave) held_key private = {.grip = {NULL, NULL}};
-    LH_AUTO(lh_attributes_freep) lh_attributes *template = NULL;
-    LH_AUTO(lh_secret_freep) lh_secret *value = NULL;
-    const lh_mechanism *row = NULL;
+    LH_AUTO(encapsulation_free) struct encapsulation e = {.value = NULL};
     LH_AUTO(lh_made_free)
     lh_made made = {
-        .place = &place, .session = r->session, .event = LH_EVENT_KEY_DERIVED, .mechanism = r->mechanism};
-    LH_TRY(lh_application_enter_token(a, r->slot, &place));
-    LH_TRY(lh_application_row(a, &place, r->mechanism, LH_USE_DECAPSULATE, &row));
-    LH_TRY(lh_attributes_parse(r->attributes, &template));
-    LH_TRY(hold(a, &(lh_key_use){r->private_key, row, LH_USE_DECAPSULATE, true}, &private));
-    LH_TRY(check_slot(&place, &private));
-    made.count = 1;
-    LH_TRY(lh_rules_encapsulate(
-        attributes_of(&private), LH_USE_DECAPSULATE, template, place.user, &made.attributes[0]));
-    LH_TRY(lh_key_decapsulate(a->p->options.crypto, row, r->params, private.grip.key, r->ciphertext, &value));
-    LH_TRY(finish_value(a, made.attributes[0], value));
+        .place = &e.place, .session = r->session, .event = LH_EVENT_KEY_DERIVED, .mechanism = r->mechanism};
+    const encapsulation_call call = {
+        r->slot, r->mechanism, r->attributes, {r->private_key, NULL, LH_USE_DECAPSULATE, true}};
+    LH_TRY(encapsulation_begin(a, call, &e, &made));
+    LH_TRY(
+        lh_key_decapsulate(a->p->options.crypto, e.row, r->params, e.pair.grip.key, r->ciphertext, &e.value));
+    LH_TRY(finish_value(a, made.attributes[0], e.value));
     LH_TRY(lh_made_store(a, &made));
     ret->handle = made.handles[0];
     return LH_SUCCESS;
