@@ -6,7 +6,7 @@ client_need
 client_how "\`pkcs11-tool --module MODULE\`; nothing else. A standalone partition is chosen with \`--token-label LABEL\`, \
 and \`--login --pin PIN\` opens it; a leased one has no PIN."
 
-plain() { pkcs11-tool --module "$TOKEN_MODULE" "$@"; }
+plain() { timeout -k 5 "$CLIENT_SECONDS" pkcs11-tool --module "$TOKEN_MODULE" "$@"; }
 
 # --- its own tests -------------------------------------------------------------------------------------------
 
