@@ -67,7 +67,9 @@ status() {
 
 # start OPTIONS...: in the background; $pid; returns when its vault serves
 start() {
+    # Emptied here, not by the child's redirection: what the last one wrote would be taken for this one's.
     rm -f "$work/ready"
+    : >"$work/out"
     "$leasehold" dev "$@" >"$work/out" 2>"$work/err" &
     pid=$!
     for _ in $(seq 500); do
