@@ -25,6 +25,9 @@
 #define LH_EVIDENCE_PCRS 24u
 #define LH_EVIDENCE_HASH 32u
 
+/* A host's measurement logs: the firmware's and bootloader's, and the kernel's of files. */
+enum lh_log_kind { LH_LOG_EVENTS = 1, LH_LOG_IMA = 2 };
+
 /* What one request contributes. */
 typedef struct {
     uint8_t nonce[LH_EVIDENCE_HASH];     /* single-use, given by the verifier */
