@@ -61,5 +61,13 @@
 #define LH_LIMIT_CACHED_KEY_BYTES 33554432     /* bytes that they take */
 #define LH_LIMIT_PARTITION_OBJECTS 1000000     /* token objects of one standalone partition */
 #define LH_LIMIT_LOGOUTS 4096                  /* logins whose end by logout is remembered */
+#define LH_LIMIT_HOSTS 4096                    /* enrolled hosts */
+#define LH_LIMIT_HOST_LABELS 16                /* labels of one host */
+#define LH_LIMIT_TPM_PUBLIC 1024               /* bytes in a marshalled TPMT_PUBLIC */
+#define LH_LIMIT_EK_CERTIFICATES 8             /* certificates that come with an endorsement key, its own first */
+#define LH_LIMIT_EK_AUTHORITIES 1024           /* certificates of TPM manufacturers */
+#define LH_LIMIT_EK_AUTHORITY_BYTES 4194304    /* bytes of PEM that they come in */
+#define LH_LIMIT_HOST_IDENTITY 65536           /* bytes in a host's identity document */
+#define LH_LIMIT_ATTESTER_WAITING 16384        /* requests that wait for a quote of this host's TPM */
 
 #endif
