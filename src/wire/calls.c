@@ -2,26 +2,11 @@
 #include "wire/calls.h"
 
 #include "p11/mechanism.h"
+#include "wire/shape_rows.h"
 
 _Static_assert(LH_WIRE_DATA_MAX == LH_MECHANISM_WHOLE_MAX, "what is not fed in parts fits one message");
 _Static_assert(
     LH_WIRE_OUTPUT_MAX >= LH_WIRE_DATA_MAX + 32, "the output of data fits one message, a held block too");
-
-#define FIELD(type, member, k, limit)                                                                        \
-    {                                                                                                        \
-#member, LH_FIELD_##k, offsetof(type, member), (limit)                                               \
-    }
-#define SHAPE(id, type, ...)                                                                                 \
-    static const lh_field fields_##id[] = {__VA_ARGS__};                                                     \
-    static const lh_shape shape_##id = {#type, sizeof(type), fields_##id, LH_ARRAY_LEN(fields_##id)}
-
-#define U8(type, member) FIELD(type, member, U8, 1)
-#define U16(type, member) FIELD(type, member, U16, 2)
-#define U32(type, member) FIELD(type, member, U32, 4)
-#define U64(type, member) FIELD(type, member, U64, 8)
-#define RAW(type, member) FIELD(type, member, RAW, sizeof(((type *)0)->member))
-#define STR(type, member) FIELD(type, member, STR, sizeof(((type *)0)->member))
-#define BLOB(type, member, limit) FIELD(type, member, BLOB, limit)
 
 static const lh_shape shape_empty = {"empty", 0, NULL, 0};
 
