@@ -9,10 +9,10 @@
 #include "base/secret.h"
 #include "daemon/connection_internal.h"
 #include "proc/fd.h"
+#include "serve/greeter.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,23 +101,10 @@ void lh_connection_flush(lh_connection *c)
     lh_connection_shut(c);
 }
 
-/* Is the message's sender, of whom the kernel made pidfd, the process behind the connection? Where the kernel
- * has a file system for pidfds, each process has an inode there that is never used again. */
-static bool same_process(int sender, int peer, pid_t pid)
-{
-    struct stat a;
-    struct stat b;
-    if (fstat(sender, &a) == 0 && fstat(peer, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-        return true;
-    pid_t sender_pid = 0;
-    return lh_ok(lh_pidfd_pid(sender, &sender_pid)) && sender_pid == pid;
-}
-
 static bool from_peer(const lh_connection *c, const lh_ancillary *sender)
 {
-    if (!sender->has_sender || sender->sender.pid != c->options.pid)
-        return false;
-    return sender->pidfd < 0 || same_process(sender->pidfd, c->options.pidfd, c->options.pid);
+    const lh_greeted client = {.pid = c->options.pid, .pidfd = c->options.pidfd};
+    return lh_greeted_sent(&client, sender);
 }
 
 static void take_answer(lh_connection *c, const lh_message_header *header, lh_bytes body)

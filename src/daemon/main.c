@@ -8,6 +8,7 @@
 #include "proc/fd.h"
 #include "proc/privilege.h"
 #include "proc/sandbox.h"
+#include "serve/greeter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -279,7 +280,7 @@ static lh_err prepare_places(daemon_parts *d, const become *b)
         *slash = '\0';
         LH_TRY(make_folder(folder, 0755, b, &made)); /* others must get to the socket in it */
     }
-    return lh_listener_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
+    return lh_greeter_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
 }
 
 /* Until a signal or the end of the attest process. Returns the exit status. */

@@ -3,8 +3,8 @@
 #define LH_DAEMON_SERVER_H
 
 #include "daemon/config.h"
-#include "daemon/loop.h"
-#include "daemon/pool.h"
+#include "serve/loop.h"
+#include "serve/users.h"
 #include "vault/vault.h"
 
 #include <sys/types.h>
@@ -21,6 +21,8 @@ lh_vault *lh_server_vault(lh_server *server);
 #define LH_SERVER_LEASE_THREADS 16
 /* The pool in which leases are prepared, of so many threads. */
 lh_pool *lh_server_pool(lh_server *server);
+/* Who is connected, and what waits for them. */
+lh_users *lh_server_users(lh_server *server);
 /* The loop for the next connection, in turn. */
 lh_loop *lh_server_next_loop(lh_server *server);
 

@@ -4,6 +4,7 @@
 #include "daemon/listener.h"
 #include "p11/mechanism.h"
 #include "proc/fd.h"
+#include "serve/greeter.h"
 #include "wire/calls.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static int set_up(void **unused)
     assert_ok(lh_vault_open(&options, &f.vault));
     assert_ok(lh_server_new(f.config, f.vault, &f.server));
     int fd = -1;
-    assert_ok(lh_listener_bind(f.path, 0600, &fd));
+    assert_ok(lh_greeter_bind(f.path, 0600, &fd));
     assert_ok(lh_listener_new(f.server, fd, &f.listener));
     return 0;
 }
@@ -620,29 +621,29 @@ static void test_bind(void **unused)
 {
     (void)unused;
     int fd = -1;
-    assert_int_equal(lh_listener_bind(f.path, 0666, &fd).code, LH_E_EXISTS);
+    assert_int_equal(lh_greeter_bind(f.path, 0666, &fd).code, LH_E_EXISTS);
     char path[96];
     snprintf(path, sizeof(path), "%s/other", f.folder);
     mode_t mask = umask(077);
-    assert_ok(lh_listener_bind(path, 0666, &fd));
+    assert_ok(lh_greeter_bind(path, 0666, &fd));
     assert_int_equal(umask(mask), 077);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0666);
     close(fd);
-    assert_ok(lh_listener_bind(path, 0640, &fd)); /* nobody listens any more */
+    assert_ok(lh_greeter_bind(path, 0640, &fd)); /* nobody listens any more */
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0640);
     close(fd);
     unlink(path);
     close(creat(path, 0600));
-    assert_int_equal(lh_listener_bind(path, 0600, &fd).code, LH_E_IO); /* a file is left alone */
+    assert_int_equal(lh_greeter_bind(path, 0600, &fd).code, LH_E_IO); /* a file is left alone */
     assert_int_equal(stat(path, &st), 0);
     assert_true(S_ISREG(st.st_mode));
     char longest[200];
     memset(longest, 'a', sizeof(longest) - 1);
     longest[199] = '\0';
-    assert_int_equal(lh_listener_bind(longest, 0600, &fd).code, LH_E_LIMIT);
+    assert_int_equal(lh_greeter_bind(longest, 0600, &fd).code, LH_E_LIMIT);
 }
 
 static void test_admins(void **unused)

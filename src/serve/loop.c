@@ -1,4 +1,4 @@
-#include "daemon/loop.h"
+#include "serve/loop.h"
 
 #include "base/log_line.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/pool.h"
+#include "serve/pool.h"
 
 #include "base/log_line.h"
 

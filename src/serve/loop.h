@@ -1,7 +1,7 @@
 /* A worker: one thread with one libevent loop, and an inbox through which other threads hand it work.
  * Everything that runs on it runs to completion and never waits. */
-#ifndef LH_DAEMON_LOOP_H
-#define LH_DAEMON_LOOP_H
+#ifndef LH_SERVE_LOOP_H
+#define LH_SERVE_LOOP_H
 
 #include "base/err.h"
 #include "base/macro.h"

@@ -1,4 +1,4 @@
-#include "daemon/loop.h"
+#include "serve/loop.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Threads for work that waits: attesting and issuing, commits, admin calls. Bounded: what does not fit is
  * refused, so that a flood of requests costs memory that is known. */
-#ifndef LH_DAEMON_POOL_H
-#define LH_DAEMON_POOL_H
+#ifndef LH_SERVE_POOL_H
+#define LH_SERVE_POOL_H
 
 #include "base/err.h"
 #include "base/macro.h"
