@@ -9,10 +9,26 @@
 #define VALUES_MAX 64 /* allowed values of one PCR */
 #define LABELS_MAX 16
 #define REFERENCES_MAX 64
+#define SETS_MAX 64     /* sets of files that one reference names */
+#define EXCLUDES_MAX 64 /* paths that one reference excludes */
+#define PATH_MAX_BYTES 4095
+#define IMA_PCR 10
+#define FILES_MASK 0x7ffu /* PCRs 0 to 10 */
+
+/* A set of files that a reference names. */
+typedef struct {
+    uint8_t hash[32];
+    lh_fileset *set; /* NULL until attached */
+} named_set;
 
 struct lh_reference {
     const char *name;
     uint32_t mask;
+    bool event_log;
+    named_set *sets;
+    size_t set_count;
+    const char **excludes; /* the paths live in the document */
+    size_t exclude_count;
     const uint8_t (*values[LH_REFERENCE_PCRS])[32];
     size_t counts[LH_REFERENCE_PCRS];
 };
@@ -40,9 +56,22 @@ static const lh_schema pcrs_schema = {.type = LH_SCHEMA_DICT,
     .key = &pcr_schema,
     .item = &values_schema,
     .min = 1};
-static const lh_schema_field reference_fields[] = {{"pcrs", &pcrs_schema, true}, {NULL, NULL, false}};
-static const lh_schema reference_schema = {
-    .type = LH_SCHEMA_MAP, .fields = reference_fields, .expected = "a map { pcrs }"};
+static const lh_schema files_schema = {
+    .type = LH_SCHEMA_LIST_OR_ONE, .item = &digest_schema, .min = 1, .max = SETS_MAX};
+static const lh_schema exclude_schema = {.type = LH_SCHEMA_STRING,
+    .max = PATH_MAX_BYTES,
+    .check = lh_reference_may_exclude,
+    .expected = "an absolute path that is narrow enough to exclude: a file, or a folder at least two deep "
+                "that ends with '/', and neither where programs and libraries are kept"};
+static const lh_schema excludes_schema = {
+    .type = LH_SCHEMA_LIST_OR_ONE, .item = &exclude_schema, .min = 1, .max = EXCLUDES_MAX};
+static const lh_schema event_log_schema = {.type = LH_SCHEMA_BOOL};
+static const lh_schema_field reference_fields[] = {{"pcrs", &pcrs_schema, true},
+    {"files", &files_schema, false}, {"exclude", &excludes_schema, false},
+    {"event_log", &event_log_schema, false}, {NULL, NULL, false}};
+static const lh_schema reference_schema = {.type = LH_SCHEMA_MAP,
+    .fields = reference_fields,
+    .expected = "a map { pcrs, files, exclude, event_log }"};
 static const lh_schema references_schema = {.type = LH_SCHEMA_DICT,
     .expected = "a map of names to reference values",
     .key = &name_schema,
@@ -66,6 +95,13 @@ void lh_references_free(lh_references *references)
 {
     if (references == NULL)
         return;
+    for (size_t i = 0; i < references->count; i++) {
+        lh_reference *item = &references->items[i];
+        for (size_t j = 0; j < item->set_count; j++)
+            lh_fileset_unref(item->sets[j].set);
+        free(item->sets);
+        free(item->excludes);
+    }
     free(references->items);
     free(references->digests);
     lh_yaml_free(references->yaml);
@@ -103,13 +139,60 @@ static void take_pcr(lh_references *references, lh_reference *reference, const l
     reference->counts[pcr] = count;
 }
 
-static void take_reference(lh_references *references, const lh_yaml_node *node)
+/* The items of a list, or the one item that stands in its place. */
+static const lh_yaml_node *items_of(const lh_yaml_node *node, size_t *ret_count)
+{
+    bool list = node != NULL && lh_yaml_node_kind(node) == LH_YAML_LIST;
+    *ret_count = node == NULL ? 0 : list ? lh_yaml_node_count(node) : 1;
+    return list ? lh_yaml_node_first(node) : node;
+}
+
+static lh_err take_files(lh_reference *reference, const lh_yaml_node *files)
+{
+    size_t count = 0;
+    const lh_yaml_node *at = items_of(files, &count);
+    if (count == 0)
+        return LH_SUCCESS;
+    reference->sets = calloc(count, sizeof(*reference->sets));
+    if (reference->sets == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    for (; reference->set_count < count; at = lh_yaml_node_next(at))
+        lh_schema_digest(at, reference->sets[reference->set_count++].hash);
+    return LH_SUCCESS;
+}
+
+static lh_err take_excludes(lh_reference *reference, const lh_yaml_node *excludes)
+{
+    size_t count = 0;
+    const lh_yaml_node *at = items_of(excludes, &count);
+    if (count == 0)
+        return LH_SUCCESS;
+    reference->excludes = calloc(count, sizeof(*reference->excludes));
+    if (reference->excludes == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    for (; reference->exclude_count < count; at = lh_yaml_node_next(at))
+        reference->excludes[reference->exclude_count++] = lh_yaml_node_text(at);
+    return LH_SUCCESS;
+}
+
+static lh_err take_reference(lh_references *references, const lh_yaml_node *node, lh_problems *problems)
 {
     lh_reference *reference = &references->items[references->count++];
     reference->name = lh_yaml_node_key(node);
     const lh_yaml_node *pcrs = lh_yaml_get(node, "pcrs");
     for (const lh_yaml_node *at = lh_yaml_node_first(pcrs); at != NULL; at = lh_yaml_node_next(at))
         take_pcr(references, reference, at);
+    LH_TRY(take_files(reference, lh_yaml_get(node, "files")));
+    LH_TRY(take_excludes(reference, lh_yaml_get(node, "exclude")));
+    const lh_yaml_node *event_log = lh_yaml_get(node, "event_log");
+    reference->event_log = event_log != NULL && lh_schema_bool(event_log, false);
+    if (reference->exclude_count > 0 && reference->set_count == 0)
+        lh_problem_add(problems, LH_SEVERITY_ERROR, lh_yaml_node_place(lh_yaml_get(node, "exclude")),
+            reference->name, "expected `files` beside `exclude`: without them no file is looked at");
+    if (reference->set_count > 0 && (reference->mask & (1u << IMA_PCR)) != 0)
+        lh_problem_add(problems, LH_SEVERITY_ERROR, lh_yaml_node_place(pcrs), reference->name,
+            "expected no values of PCR %d beside `files`: the log of files is replayed to it", IMA_PCR);
+    return LH_SUCCESS;
 }
 
 static void take_self(lh_references *references, const lh_yaml_node *self, lh_problems *problems)
@@ -140,7 +223,7 @@ lh_err lh_references_parse(lh_bytes doc, const char *file, lh_references **ret, 
     const lh_yaml_node *list = lh_yaml_get(root, "references");
     LH_TRY(allocate(references, list));
     for (const lh_yaml_node *at = lh_yaml_node_first(list); at != NULL; at = lh_yaml_node_next(at))
-        take_reference(references, at);
+        LH_TRY(take_reference(references, at, problems));
     const lh_yaml_node *self = lh_yaml_get(root, "self");
     if (self != NULL)
         take_self(references, self, problems);
@@ -199,6 +282,108 @@ bool lh_reference_allows(const lh_reference *reference, unsigned pcr, const uint
             return true;
     }
     return false;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------
+ */
+
+uint32_t lh_reference_quote_mask(const lh_reference *reference)
+{
+    return reference->mask | (reference->set_count > 0 ? FILES_MASK : 0);
+}
+
+bool lh_reference_has_files(const lh_reference *reference)
+{
+    return reference->set_count > 0;
+}
+
+bool lh_reference_wants_event_log(const lh_reference *reference)
+{
+    return reference->event_log || reference->set_count > 0;
+}
+
+lh_err lh_references_attach(lh_references *references, lh_fileset *const *sets, size_t count)
+{
+    for (size_t i = 0; i < references->count; i++) {
+        lh_reference *item = &references->items[i];
+        for (size_t j = 0; j < item->set_count; j++)
+            for (size_t k = 0; k < count && item->sets[j].set == NULL; k++)
+                if (memcmp(item->sets[j].hash, lh_fileset_hash(sets[k]), 32) == 0)
+                    item->sets[j].set = lh_fileset_ref(sets[k]);
+    }
+    return LH_SUCCESS;
+}
+
+bool lh_references_name_files(const lh_references *references, const uint8_t hash[32])
+{
+    for (size_t i = 0; i < references->count; i++)
+        for (size_t j = 0; j < references->items[i].set_count; j++)
+            if (memcmp(references->items[i].sets[j].hash, hash, 32) == 0)
+                return true;
+    return false;
+}
+
+bool lh_reference_is_complete(const lh_reference *reference, const uint8_t **ret_missing)
+{
+    for (size_t i = 0; i < reference->set_count; i++) {
+        if (reference->sets[i].set != NULL)
+            continue;
+        if (ret_missing != NULL)
+            *ret_missing = reference->sets[i].hash;
+        return false;
+    }
+    return true;
+}
+
+static bool excludes_path(const char *exclude, const char *path)
+{
+    size_t len = strlen(exclude);
+    if (exclude[len - 1] == '/')
+        return strncmp(exclude, path, len) == 0 && strstr(path, "/../") == NULL;
+    return strcmp(exclude, path) == 0;
+}
+
+enum lh_file_verdict lh_reference_file(
+    const lh_reference *reference, const uint8_t digest[32], const char *path)
+{
+    for (size_t i = 0; i < reference->set_count; i++)
+        if (reference->sets[i].set != NULL && lh_fileset_has(reference->sets[i].set, digest))
+            return LH_FILE_KNOWN;
+    for (size_t i = 0; i < reference->exclude_count; i++)
+        if (excludes_path(reference->excludes[i], path))
+            return LH_FILE_EXCLUDED;
+    return LH_FILE_UNKNOWN;
+}
+
+bool lh_reference_knows_event(const lh_reference *reference, unsigned pcr, const uint8_t digest[32])
+{
+    for (size_t i = 0; i < reference->set_count; i++)
+        if (reference->sets[i].set != NULL && lh_fileset_has_event(reference->sets[i].set, pcr, digest))
+            return true;
+    return false;
+}
+
+bool lh_reference_may_exclude(const char *path)
+{
+    /* Where a file is a program or decides which are loaded. */
+    static const char *const programs[] = {
+        "/bin", "/boot", "/efi", "/etc/ld.so.", "/lib", "/opt", "/sbin", "/snap", "/usr", "/etc/ld-"};
+    size_t len = strlen(path);
+    if (path[0] != '/' || len < 2 || len > PATH_MAX_BYTES || strpbrk(path, "*?[]\\") != NULL)
+        return false;
+    if (strstr(path, "//") != NULL || strstr(path, "/./") != NULL || strstr(path, "/../") != NULL)
+        return false;
+    if (strcmp(strrchr(path, '/'), "/.") == 0 || strcmp(strrchr(path, '/'), "/..") == 0)
+        return false;
+    for (size_t i = 0; i < LH_ARRAY_LEN(programs); i++)
+        if (strncmp(path, programs[i], strlen(programs[i])) == 0)
+            return false;
+    if (path[len - 1] != '/')
+        return true;
+    size_t parts = 0;
+    for (size_t i = 1; i < len; i++)
+        parts += path[i] == '/';
+    return parts >= 2 && strncmp(path, "/etc/", 5) != 0;
 }
 
 lh_err lh_references_template(
