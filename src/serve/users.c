@@ -24,7 +24,7 @@ typedef struct charge {
     uid_t uid;
     unsigned connections;
     unsigned operations;
-    queue queues[LH_WORK_COUNT];
+    queue queues[LH_USERS_WORKS_MAX];
 } charge;
 
 struct lh_users {
