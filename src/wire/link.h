@@ -152,9 +152,8 @@ LH_MUST lh_err lh_link_encode(enum lh_link_type type, uint32_t stream, const voi
 /* The same from an encoded body. */
 LH_MUST lh_err lh_link_encode_raw(unsigned type, uint32_t stream, lh_bytes body, lh_buf *frame);
 
-/* How long the whole frame is that begins with these bytes. false: fewer than LH_LINK_LENGTH, or as yet
- * unknown. *ret_size is LH_LINK_LENGTH + length; LH_E_PROTOCOL "link-frame-size" where length is out of
- * bounds. *ret_size is 0 where too few bytes are there to tell. */
+/* How long the whole frame is that begins with these bytes, its length included; 0 while there are fewer than
+ * LH_LINK_LENGTH of them. LH_E_PROTOCOL "link-frame-size" where it says a length that no frame has. */
 LH_MUST lh_err lh_link_size(lh_bytes begin, size_t *ret_size);
 
 /* Take apart a whole frame that side sent. LH_E_PROTOCOL with reason "link-frame-size" (the length is not
