@@ -64,10 +64,17 @@
 #define LH_LIMIT_HOSTS 4096                    /* enrolled hosts */
 #define LH_LIMIT_HOST_LABELS 16                /* labels of one host */
 #define LH_LIMIT_TPM_PUBLIC 1024               /* bytes in a marshalled TPMT_PUBLIC */
-#define LH_LIMIT_EK_CERTIFICATES 8             /* certificates that come with an endorsement key, its own first */
-#define LH_LIMIT_EK_AUTHORITIES 1024           /* certificates of TPM manufacturers */
-#define LH_LIMIT_EK_AUTHORITY_BYTES 4194304    /* bytes of PEM that they come in */
-#define LH_LIMIT_HOST_IDENTITY 65536           /* bytes in a host's identity document */
-#define LH_LIMIT_ATTESTER_WAITING 16384        /* requests that wait for a quote of this host's TPM */
+#define LH_LIMIT_EK_CERTIFICATES 8   /* certificates that come with an endorsement key, its own first */
+#define LH_LIMIT_EK_AUTHORITIES 1024 /* certificates of TPM manufacturers */
+#define LH_LIMIT_EK_AUTHORITY_BYTES 4194304 /* bytes of PEM that they come in */
+#define LH_LIMIT_HOST_IDENTITY 65536        /* bytes in a host's identity document */
+#define LH_LIMIT_ATTESTER_WAITING 16384     /* requests that wait for a quote of this host's TPM */
+#define LH_LIMIT_EVENT_LOG 1048576          /* bytes of a host's event log */
+#define LH_LIMIT_EVENTS 4096                /* events in it */
+#define LH_LIMIT_EVENT_DATA 65536           /* bytes of data of one event */
+#define LH_LIMIT_IMA_PENDING 67108864       /* bytes of a host's IMA log that no quote has confirmed yet */
+#define LH_LIMIT_IMA_ENTRIES 1000000        /* entries of a host's IMA log */
+#define LH_LIMIT_IMA_DATA 16384             /* bytes of template data of one entry */
+#define LH_LIMIT_DIGESTS 16777216           /* digests of files stored for all hosts */
 
 #endif

@@ -25,8 +25,11 @@
 #define LH_EVIDENCE_PCRS 24u
 #define LH_EVIDENCE_HASH 32u
 
-/* A host's measurement logs: the firmware's and bootloader's, and the kernel's of files. */
-enum lh_log_kind { LH_LOG_EVENTS = 1, LH_LOG_IMA = 2 };
+/* The logs that go with evidence. */
+enum lh_log_kind {
+    LH_LOG_EVENTS = 1, /* the firmware's event log: src/codec/event_log.h */
+    LH_LOG_IMA = 2,    /* the kernel's measurement list: src/codec/ima_log.h */
+};
 
 /* What one request contributes. */
 typedef struct {
