@@ -30,6 +30,10 @@ static const lh_operation OPERATIONS[] = {
         "show certificates beside a workload's key", lh_params_read_certificates},
     {LH_OPERATION_CERTIFICATE_REMOVE, "certificate.remove", true, false, "certificate",
         "show a workload's key without certificates", lh_params_read_certified},
+    {LH_OPERATION_HOST_ENROL, "host.enrol", true, false, "host",
+        "know a host by its TPM's keys and its agent's, or by others than before", lh_params_read_host},
+    {LH_OPERATION_HOST_RETIRE, "host.retire", false, false, "host", "know a host no longer; its leases end",
+        lh_params_read_host_name},
 };
 
 const lh_operation *lh_operation_at(size_t index)

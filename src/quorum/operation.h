@@ -25,6 +25,8 @@ enum lh_operation_kind {
     LH_OPERATION_PARTITION_PIN,
     LH_OPERATION_CERTIFICATE_ATTACH,
     LH_OPERATION_CERTIFICATE_REMOVE,
+    LH_OPERATION_HOST_ENROL,
+    LH_OPERATION_HOST_RETIRE,
 };
 
 typedef struct lh_params lh_params;
@@ -66,6 +68,32 @@ lh_certificate_chain *lh_certificate_chain_ref(lh_certificate_chain *chain);
 void lh_certificate_chain_unref(lh_certificate_chain *chain);
 LH_DEFINE_FREEP(lh_certificate_chain, lh_certificate_chain_unref)
 
+typedef struct {
+    char name[LH_LIMIT_NAME + 1];
+    char value[LH_LIMIT_NAME + 1];
+} lh_state_label;
+
+/* A host as it is enrolled: by which keys its agent and its TPM are known. Immutable once made, counted from
+ * any thread. */
+typedef struct {
+    atomic_int references;
+    lh_buf ek_public;        /* TPMT_PUBLIC, as lh_ek_check allows it */
+    lh_buf ak_public;        /* TPMT_PUBLIC, as lh_params_read_host allows it */
+    uint8_t ek_hash[32];     /* SHA-256 of ek_public */
+    uint8_t channel_key[32]; /* SHA-256 of the agent's SubjectPublicKeyInfo */
+    bool pinned;             /* "ek-proof": the officers vouch for ek_hash; else the certificates do */
+    size_t certificate_count;
+    lh_buf certificates[LH_LIMIT_EK_CERTIFICATES]; /* DER, the EK's own first; kept as they were shown */
+    char reference[LH_LIMIT_NAME + 1]; /* which reference values its evidence is appraised against */
+    size_t n_labels;
+    lh_state_label labels[LH_LIMIT_HOST_LABELS]; /* sorted by name, each once */
+} lh_host_enrolment;
+
+lh_host_enrolment *lh_host_enrolment_ref(lh_host_enrolment *host);
+/* Takes NULL. */
+void lh_host_enrolment_unref(lh_host_enrolment *host);
+LH_DEFINE_FREEP(lh_host_enrolment, lh_host_enrolment_unref)
+
 /* Parameters as read; which members count depends on the operation. */
 struct lh_params {
     const lh_operation *operation;
@@ -83,6 +111,8 @@ struct lh_params {
     uint8_t verifier[32];                    /* partition.initialize, .pin: SHA-256 of the PIN's verifier */
     bool has_verifier;                       /* partition.initialize: else no SO PIN */
     lh_certificate_chain *chain;             /* certificate.attach */
+    char host[LH_LIMIT_NAME + 1];            /* host.* */
+    lh_host_enrolment *enrolment;            /* host.enrol */
 };
 
 /* bytes: any are safe to pass; borrowed for as long as *ret lives. JSON parameters are one object with

@@ -160,6 +160,7 @@ void lh_params_clear(lh_params *params)
     lh_roster_free(params->roster);
     free(params->users);
     lh_certificate_chain_unref(params->chain);
+    lh_host_enrolment_unref(params->enrolment);
     *params = (lh_params){0};
 }
 

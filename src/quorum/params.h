@@ -17,6 +17,8 @@ LH_MUST lh_err lh_params_read_partition_name(lh_crypto *c, lh_bytes bytes, lh_pa
 LH_MUST lh_err lh_params_read_initialize(lh_crypto *c, lh_bytes bytes, lh_params *params);
 LH_MUST lh_err lh_params_read_pin(lh_crypto *c, lh_bytes bytes, lh_params *params);
 LH_MUST lh_err lh_params_read_certificates(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_host(lh_crypto *c, lh_bytes bytes, lh_params *params);
+LH_MUST lh_err lh_params_read_host_name(lh_crypto *c, lh_bytes bytes, lh_params *params);
 LH_MUST lh_err lh_params_read_certified(lh_crypto *c, lh_bytes bytes, lh_params *params);
 
 /* A selector in records; a failure to read shows in r. */

@@ -1,5 +1,4 @@
 /* Parameters of the operations on certificates of leased keys. */
-#include "codec/base64.h"
 #include "crypto/x509.h"
 #include "quorum/params.h"
 #include "quorum/params_json.h"
@@ -39,43 +38,6 @@ lh_err lh_params_read_certified(lh_crypto *c, lh_bytes bytes, lh_params *params)
     return read_subject(object, params);
 }
 
-static void free_buf(lh_buf *buf)
-{
-    lh_buf_free(buf);
-}
-
-/* One text, or a list of texts that are put together: lines of what is signed are limited. */
-static lh_err join(json_t *certificate, lh_buf *out)
-{
-    size_t index;
-    json_t *piece;
-    if (json_is_string(certificate))
-        lh_buf_append(out, json_string_value(certificate), json_string_length(certificate));
-    else if (!json_is_array(certificate))
-        return lh_params_expected("a certificate is a text, or a list of texts, of base64");
-    json_array_foreach(certificate, index, piece)
-    {
-        if (!json_is_string(piece))
-            return lh_params_expected("a certificate is a text, or a list of texts, of base64");
-        lh_buf_append(out, json_string_value(piece), json_string_length(piece));
-    }
-    return lh_buf_status(out);
-}
-
-static lh_err read_der(json_t *certificate, lh_buf *der)
-{
-    LH_AUTO(free_buf) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
-    LH_TRY(join(certificate, &text));
-    if (text.len > 4 * ((LH_LIMIT_CERTIFICATE + 2) / 3))
-        return LH_REFUSE(
-            LH_E_LIMIT, "certificate-length", "a certificate of more than %d bytes", LH_LIMIT_CERTIFICATE);
-    lh_err err = lh_base64_decode(lh_buf_bytes(&text), der);
-    if (err.code == LH_E_LIMIT)
-        return LH_REFUSE(
-            LH_E_LIMIT, "certificate-length", "a certificate of more than %d bytes", LH_LIMIT_CERTIFICATE);
-    return err;
-}
-
 /* Whether each is issued by the name of the next. Their signatures are for those who rely on them. */
 static lh_err check_order(const lh_x509 *parts, size_t count)
 {
@@ -113,7 +75,7 @@ static lh_err read_chain(lh_crypto *c, json_t *list, lh_certificate_chain **ret)
     json_array_foreach(list, index, certificate)
     {
         chain->der[index] = LH_BUF_INIT(LH_LIMIT_CERTIFICATE);
-        LH_TRY(read_der(certificate, &chain->der[index]));
+        LH_TRY(lh_params_base64(certificate, "a certificate", "certificate-length", &chain->der[index]));
     }
     chain->count = count;
     LH_TRY(check_chain(c, chain));

@@ -1,6 +1,7 @@
 #include "quorum/params_json.h"
 
 #include "codec/approval.h"
+#include "codec/base64.h"
 
 void lh_params_free_json(json_t **json)
 {
@@ -80,4 +81,38 @@ lh_err lh_params_hex(json_t *object, const char *key, uint8_t *out, size_t size,
 lh_err lh_params_id(json_t *object, const char *key, uint8_t out[LH_GOVERNED_ID_SIZE], bool *ret_found)
 {
     return lh_params_hex(object, key, out, LH_GOVERNED_ID_SIZE, ret_found);
+}
+
+static void free_buf(lh_buf *buf)
+{
+    lh_buf_free(buf);
+}
+
+static lh_err join(const json_t *value, const char *what, lh_buf *out)
+{
+    size_t index;
+    json_t *piece;
+    if (json_is_string(value))
+        lh_buf_append(out, json_string_value(value), json_string_length(value));
+    else if (!json_is_array(value))
+        return LH_REFUSE(LH_E_INVALID, "params", "%s is a text, or a list of texts, of base64", what);
+    json_array_foreach(value, index, piece)
+    {
+        if (!json_is_string(piece))
+            return LH_REFUSE(LH_E_INVALID, "params", "%s is a text, or a list of texts, of base64", what);
+        lh_buf_append(out, json_string_value(piece), json_string_length(piece));
+    }
+    return lh_buf_status(out);
+}
+
+lh_err lh_params_base64(const json_t *value, const char *what, const char *too_long, lh_buf *out)
+{
+    LH_AUTO(free_buf) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    LH_TRY(join(value, what, &text));
+    lh_err err = LH_SUCCESS;
+    if (text.len <= 4 * ((out->max + 2) / 3))
+        err = lh_base64_decode(lh_buf_bytes(&text), out);
+    if (text.len > 4 * ((out->max + 2) / 3) || err.code == LH_E_LIMIT)
+        return LH_REFUSE(LH_E_LIMIT, too_long, "%s of more than %zu bytes", what, out->max);
+    return err;
 }

@@ -22,5 +22,9 @@ LH_MUST lh_err lh_params_hex(json_t *object, const char *key, uint8_t *out, size
 /* An id of LH_GOVERNED_ID_SIZE bytes. */
 LH_MUST lh_err lh_params_id(
     json_t *object, const char *key, uint8_t out[LH_GOVERNED_ID_SIZE], bool *ret_found);
+/* Decode base64 that stands as one text, or as a list of texts that are put together (lines of what is signed
+ * are limited). out: empty; its ceiling is the most that is taken. what: "a certificate".
+ * LH_E_INVALID "params", "base64"; LH_E_LIMIT with reason too_long. */
+LH_MUST lh_err lh_params_base64(const json_t *value, const char *what, const char *too_long, lh_buf *out);
 
 #endif

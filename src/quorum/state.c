@@ -25,6 +25,7 @@ void lh_state_clear(lh_state *state)
     free(state->holds);
     lh_state_partitions_clear(state);
     lh_state_certificates_clear(state);
+    lh_state_hosts_clear(state);
     *state = (lh_state){0};
 }
 
@@ -64,6 +65,7 @@ lh_err lh_state_copy(const lh_state *from, lh_state *ret)
     copy.n_holds = from->n_holds;
     LH_TRY(lh_state_partitions_copy(from, &copy));
     LH_TRY(lh_state_certificates_copy(from, &copy));
+    LH_TRY(lh_state_hosts_copy(from, &copy));
     *ret = copy;
     copy = (lh_state){0};
     return LH_SUCCESS;
@@ -90,6 +92,7 @@ uint64_t lh_state_object_version(const lh_state *state, const lh_params *params)
     const lh_state_parent *parent = NULL;
     const lh_state_partition *partition = NULL;
     const lh_state_certificate *certificate = NULL;
+    const lh_state_host *host = NULL;
     switch (params->operation->kind) {
     case LH_OPERATION_POLICY_APPLY: return state->policy.version;
     case LH_OPERATION_REFERENCE_SET: return state->references.version;
@@ -110,6 +113,10 @@ uint64_t lh_state_object_version(const lh_state *state, const lh_params *params)
     case LH_OPERATION_CERTIFICATE_REMOVE:
         certificate = lh_state_find_certificate(state, params->selector.role, params->selector.workload);
         return certificate ? certificate->version : 0;
+    case LH_OPERATION_HOST_ENROL:
+    case LH_OPERATION_HOST_RETIRE:
+        host = lh_state_find_host(state, params->host);
+        return host ? host->version : 0;
     case LH_OPERATION_HOLD_PLACE:
     case LH_OPERATION_LEASE_REVOKE: break; /* make a hold of their own */
     }
@@ -151,6 +158,8 @@ lh_err lh_state_check(const lh_state *state, const lh_params *params)
     case LH_OPERATION_PARTITION_PIN: return lh_state_partition_check(state, params);
     case LH_OPERATION_CERTIFICATE_ATTACH:
     case LH_OPERATION_CERTIFICATE_REMOVE: return lh_state_certificate_check(state, params);
+    case LH_OPERATION_HOST_ENROL:
+    case LH_OPERATION_HOST_RETIRE: return lh_state_host_check(state, params);
     case LH_OPERATION_POLICY_APPLY:
     case LH_OPERATION_REFERENCE_SET:
     case LH_OPERATION_OFFICERS_CHANGE: break;
@@ -239,6 +248,8 @@ lh_err lh_state_apply(lh_state *state, const lh_change *change)
     case LH_OPERATION_PARTITION_PIN: return lh_state_partition_apply(state, change);
     case LH_OPERATION_CERTIFICATE_ATTACH:
     case LH_OPERATION_CERTIFICATE_REMOVE: return lh_state_certificate_apply(state, change);
+    case LH_OPERATION_HOST_ENROL:
+    case LH_OPERATION_HOST_RETIRE: return lh_state_host_apply(state, change);
     }
     return LH_FAIL(LH_E_INTERNAL, "an operation without an effect");
 }

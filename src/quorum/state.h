@@ -44,6 +44,13 @@ typedef struct {
     lh_certificate_chain *chain;
 } lh_state_certificate;
 
+/* An enrolled host, from host.enrol to host.retire. */
+typedef struct {
+    char name[LH_LIMIT_NAME + 1];
+    uint64_t version;             /* no two enrolments of a vault ever have the same */
+    lh_host_enrolment *enrolment; /* another reference is needed to keep it longer than the state */
+} lh_state_host;
+
 /* To be read only; lh_state_apply alone changes it. */
 typedef struct {
     bool development;
@@ -64,6 +71,9 @@ typedef struct {
     lh_state_certificate *certificates; /* sorted by role, then workload */
     size_t n_certificates;
     uint64_t certificate_version; /* counts attaching and removing */
+    lh_state_host *hosts;         /* sorted by name */
+    size_t n_hosts;
+    uint64_t host_version; /* counts enrolling and retiring */
 } lh_state;
 
 /* What the vault added to an operation at execution; kept in the configuration record beside the parameters
@@ -89,16 +99,18 @@ void lh_state_init(lh_state *state, bool development, lh_roster *roster);
 void lh_state_clear(lh_state *state);
 /* LH_E_NOMEM. */
 LH_MUST lh_err lh_state_copy(const lh_state *from, lh_state *ret);
-/* Add to a state that has none the partitions, or the certificates, of another. LH_E_NOMEM; what was copied
- * is freed with to. */
+/* Add to a state that has none the partitions, the certificates or the hosts of another. LH_E_NOMEM; what was
+ * copied is freed with to. */
 LH_MUST lh_err lh_state_partitions_copy(const lh_state *from, lh_state *to);
 LH_MUST lh_err lh_state_certificates_copy(const lh_state *from, lh_state *to);
+LH_MUST lh_err lh_state_hosts_copy(const lh_state *from, lh_state *to);
 
 /* Version of what params would change; 0 where it does not exist yet. */
 uint64_t lh_state_object_version(const lh_state *state, const lh_params *params);
 
 /* Whether the operation is possible now: LH_E_EXISTS "parent-exists", "partition-exists", LH_E_NOT_FOUND
- * "hold-unknown", "partition-unknown", "certificate-unknown", LH_E_STATE "vault-is-sealed",
+ * "hold-unknown", "partition-unknown", "certificate-unknown", "host-unknown", LH_E_EXISTS "host-ek-taken",
+ * "host-ak-taken", "host-channel-taken" (the key belongs to another host), LH_E_STATE "vault-is-sealed",
  * "vault-is-not-sealed", "partition-so-pin" (its SO operations take its SO PIN), LH_E_LIMIT "state-limit". */
 LH_MUST lh_err lh_state_check(const lh_state *state, const lh_params *params);
 
@@ -115,5 +127,8 @@ const lh_state_hold *lh_state_find_hold(const lh_state *state, const uint8_t id[
 const lh_state_partition *lh_state_find_partition(const lh_state *state, const char *name);
 const lh_state_certificate *lh_state_find_certificate(
     const lh_state *state, const char *role, const char *workload);
+/* By its name; by the hash of its channel key. */
+const lh_state_host *lh_state_find_host(const lh_state *state, const char *name);
+const lh_state_host *lh_state_find_host_by_channel(const lh_state *state, const uint8_t key[32]);
 
 #endif

@@ -17,4 +17,9 @@ void lh_state_certificates_clear(lh_state *state);
 LH_MUST lh_err lh_state_certificate_check(const lh_state *state, const lh_params *params);
 LH_MUST lh_err lh_state_certificate_apply(lh_state *state, const lh_change *change);
 
+/* state_host.c */
+void lh_state_hosts_clear(lh_state *state);
+LH_MUST lh_err lh_state_host_check(const lh_state *state, const lh_params *params);
+LH_MUST lh_err lh_state_host_apply(lh_state *state, const lh_change *change);
+
 #endif

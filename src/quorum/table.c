@@ -82,7 +82,9 @@ lh_err lh_table_update(
     case LH_OPERATION_PARTITION_INITIALIZE:
     case LH_OPERATION_PARTITION_PIN:
     case LH_OPERATION_CERTIFICATE_ATTACH:
-    case LH_OPERATION_CERTIFICATE_REMOVE: break; /* stand in the chain alone */
+    case LH_OPERATION_CERTIFICATE_REMOVE:
+    case LH_OPERATION_HOST_ENROL:
+    case LH_OPERATION_HOST_RETIRE: break; /* stand in the chain alone */
     }
     return LH_SUCCESS;
 }

@@ -85,6 +85,43 @@ LH_MUST lh_err lh_tpm_quote(
  * endorsement hierarchy with fixed unique data, so the same at every start. Appended. */
 LH_MUST lh_err lh_tpm_ak_public(lh_tpm *tpm, lh_buf *ret_public);
 
+/* Which endorsement key: made by the default template of its kind (TCG EK Credential Profile 2.5, annex B:
+ * L-1, L-2 and H-3), so the same at every start. */
+#define LH_TPM_EK_RSA 0x0001u  /* RSA-2048; LH_TPMS_ALG_RSA */
+#define LH_TPM_EK_P256 0x0023u /* LH_TPMS_ALG_ECC */
+#define LH_TPM_EK_P384 0x0123u
+#define LH_TPM_EK_CERTIFICATE_MAX 4096u /* bytes of DER */
+
+/* The endorsement key's marshalled TPMT_PUBLIC. Appended. Making an RSA key takes a chip seconds, once a
+ * connection. LH_E_UNSUPPORTED "tpm-ek-kind" (the TPM has no keys of that kind, or kind is none). */
+LH_MUST lh_err lh_tpm_ek_public(lh_tpm *tpm, uint16_t kind, lh_buf *ret_public);
+/* The certificate that the manufacturer left for it in NV, as DER without padding. Appended, unverified.
+ * LH_E_NOT_FOUND "tpm-ek-certificate" (there is none), LH_E_CORRUPT "tpm-ek-certificate" (what is there is
+ * none), LH_E_UNSUPPORTED "tpm-ek-kind". */
+LH_MUST lh_err lh_tpm_ek_certificate(lh_tpm *tpm, uint16_t kind, lh_buf *ret_der);
+/* The endorsement key to be known by: the first of P-384, P-256 and RSA-2048 that has a certificate; else
+ * P-256. */
+LH_MUST lh_err lh_tpm_ek_choose(lh_tpm *tpm, uint16_t *ret_kind);
+/* TPM2_ActivateCredential with the attestation key: open what lh_credential_make made.
+ * id_object, encrypted_secret: marshalled TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET; any bytes are safe.
+ * Errors: LH_E_ATTESTATION "activate-refused" (it was made for another TPM, another attestation key, or was
+ *         altered), LH_E_INVALID "activate-format", LH_E_UNSUPPORTED "tpm-ek-kind". */
+LH_MUST lh_err lh_tpm_activate(
+    lh_tpm *tpm, uint16_t kind, lh_bytes id_object, lh_bytes encrypted_secret, lh_secret **ret);
+
+/* What TPM2_ReadClock says. */
+typedef struct {
+    uint64_t time_ms; /* Time: since the TPM started; what PolicySigned's expiration is compared with */
+    uint64_t clock_ms;
+    uint32_t reset_count;
+    uint32_t restart_count;
+    bool safe;
+} lh_tpm_times;
+LH_MUST lh_err lh_tpm_time(lh_tpm *tpm, lh_tpm_times *ret);
+/* TPM2_GetTime: the same, signed with the attestation key; results as lh_tpm_quote's. */
+LH_MUST lh_err lh_tpm_get_time(
+    lh_tpm *tpm, const uint8_t qualifying[32], lh_buf *ret_attest, lh_buf *ret_signature);
+
 /* The checkpoint key's marshalled TPMT_PUBLIC: as the attestation key, but not restricted. Appended. */
 LH_MUST lh_err lh_tpm_checkpoint_public(lh_tpm *tpm, lh_buf *ret_public);
 /* Sign a digest with it; r and s are big-endian and left-padded. */
