@@ -218,6 +218,23 @@ FIELDS(references_reply) = {
 };
 FIELDS(template_request) = {NUMBERS("pcrs", OPTIONAL, PCRS, PCRS - 1), END};
 FIELDS(template_reply) = {TEXT("references", REQUIRED, LH_LIMIT_DOCUMENT), END};
+/* A set of files, in parts: data is base64. */
+FIELDS(upload_request) = {
+    HEX("files", REQUIRED, 32),
+    NUMBER("size", REQUIRED, LH_LIMIT_FILESET),
+    NUMBER("offset", REQUIRED, LH_LIMIT_FILESET),
+    TEXT("data", REQUIRED, 4 * (LH_LIMIT_FILESET_PART / 3 + 1)),
+    END,
+};
+FIELDS(upload_reply) = {BOOL("complete", REQUIRED), END};
+FIELDS(file_set) = {
+    HEX("files", REQUIRED, 32),
+    NUMBER("count", REQUIRED, ANY_NUMBER),
+    NUMBER("events", REQUIRED, ANY_NUMBER),
+    NUMBER("bytes", REQUIRED, ANY_NUMBER),
+    END,
+};
+FIELDS(file_sets_reply) = {LIST("sets", REQUIRED, PAGE, file_set), END};
 FIELDS(explain_request) = {
     LINE("role", REQUIRED, LH_LIMIT_NAME),
     NUMBER("pid", OPTIONAL, INT32_MAX),
@@ -410,6 +427,8 @@ static const lh_admin_call table[] = {
     {"policy.show", LH_ADMIN_ADMIN, nothing, policy_reply},
     {"references.show", LH_ADMIN_ADMIN, nothing, references_reply},
     {"references.template", LH_ADMIN_ADMIN, template_request, template_reply},
+    {"reference.upload", LH_ADMIN_ADMIN, upload_request, upload_reply},
+    {"reference.list", LH_ADMIN_ADMIN, nothing, file_sets_reply},
     {"explain", LH_ADMIN_ANYONE, explain_request, explain_reply},
     {"refusals", LH_ADMIN_ANYONE, nothing, refusals_reply},
     {"keys", LH_ADMIN_ADMIN, nothing, keys_reply},

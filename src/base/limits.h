@@ -28,6 +28,8 @@
 #define LH_LIMIT_TPM_JOBS 256               /* callers waiting for the TPM at once */
 #define LH_LIMIT_SEAL 4096                  /* bytes in a seal blob */
 #define LH_LIMIT_RECORD 262144              /* bytes of plaintext in one record */
+#define LH_LIMIT_FILESET 33554432           /* bytes in a set of files that reference values name */
+#define LH_LIMIT_FILESET_PART 65536         /* bytes of one that are uploaded at once */
 #define LH_LIMIT_RECORD_TERMS 16            /* search terms of one record */
 #define LH_LIMIT_LOG_ENTRY 16384            /* bytes in one log entry */
 #define LH_LIMIT_STORE_QUEUE 1024           /* callers waiting for a commit */

@@ -20,6 +20,8 @@ static const struct {
     {"policy.show", LH_NEEDS_GOVERNANCE, lh_admin_policy_show},
     {"references.show", LH_NEEDS_GOVERNANCE, lh_admin_references_show},
     {"references.template", LH_NEEDS_OPEN, lh_admin_references_template},
+    {"reference.upload", LH_NEEDS_GOVERNANCE, lh_admin_reference_upload},
+    {"reference.list", LH_NEEDS_GOVERNANCE, lh_admin_reference_list},
     {"explain", LH_NEEDS_OPEN, lh_admin_explain},
     {"refusals", LH_NEEDS_OPEN, lh_admin_refusals},
     {"keys", LH_NEEDS_GOVERNANCE, lh_admin_keys},

@@ -38,6 +38,8 @@ LH_ADMIN_HANDLER(lh_admin_proposal_vote);
 LH_ADMIN_HANDLER(lh_admin_policy_show);
 LH_ADMIN_HANDLER(lh_admin_references_show);
 LH_ADMIN_HANDLER(lh_admin_references_template);
+LH_ADMIN_HANDLER(lh_admin_reference_upload);
+LH_ADMIN_HANDLER(lh_admin_reference_list);
 LH_ADMIN_HANDLER(lh_admin_explain);
 LH_ADMIN_HANDLER(lh_admin_refusals);
 LH_ADMIN_HANDLER(lh_admin_keys);

@@ -218,6 +218,7 @@ static lh_err log_opened(lh_vault *v)
 static lh_err enter_open(lh_vault *v)
 {
     lh_rules *rules = NULL;
+    LH_TRY(lh_filesets_load(v));
     LH_TRY(lh_rules_new(v->core->chain, &rules));
     lh_vault_rules_set(v, rules);
     LH_TRY(log_opened(v));
@@ -341,6 +342,8 @@ void lh_vault_core_close(lh_vault *v)
     if (core)
         lh_records_shut(core->records);
     lh_standalone_close(v);
+    if (v->filesets)
+        lh_filesets_forget(v);
     lh_rules_unref(rules);
     lh_core_unref(core);
 }

@@ -80,6 +80,7 @@ typedef struct {
 } lh_refusal;
 
 typedef struct lh_standalone lh_standalone;
+typedef struct lh_filesets lh_filesets;
 
 /* A process that holds leases: its end is the end of them. */
 typedef struct lh_holder lh_holder;
@@ -114,6 +115,7 @@ struct lh_vault {
     lh_standalone *standalone;          /* NULL unless open */
     lh_peer *peers;                     /* all there are; under peers_mutex */
     pthread_mutex_t peers_mutex;        /* before a peer's own */
+    lh_filesets *filesets;              /* of reference values: fileset.h */
     lh_lease_table *leases;
     lh_holder *holders;
     lh_refusal refusals[REFUSALS];

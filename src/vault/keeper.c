@@ -3,7 +3,7 @@
  * refusals counted, checkpoints, the anchor where it is behind, a sealed vault whose TPM was away. */
 #include "base/clock.h"
 #include "base/log_line.h"
-#include "vault/internal.h"
+#include "vault/fileset.h"
 
 #include <time.h>
 
@@ -95,6 +95,8 @@ static void work(lh_vault *v, due *d)
             d->prune = now + PRUNE_MS;
             if (!lh_ok(lh_vault_leases_prune(v)))
                 lh_log_error(LH_LEVEL_WARNING, "old lease records could not be dropped");
+            if (!lh_ok(lh_filesets_prune(v)))
+                lh_log_error(LH_LEVEL_WARNING, "sets of files that nothing names could not be dropped");
         }
     }
     pthread_rwlock_unlock(&v->core_lock);

@@ -2,7 +2,7 @@
  * state. Whoever decides takes a reference and is not disturbed by a change; the change then ends what the
  * new rules do not allow. */
 #include "base/log_line.h"
-#include "vault/internal.h"
+#include "vault/fileset.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -231,6 +231,8 @@ void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken)
 {
     pthread_mutex_lock(&v->mutex);
     lh_rules *old = v->rules;
+    if (rules_taken->values)
+        lh_filesets_attach(v, rules_taken->values);
     v->rules = rules_taken;
     rules_taken->generation = atomic_fetch_add(&v->generation, 1) + 1;
     reappraisal r = {v, rules_taken};

@@ -1,6 +1,7 @@
 #include "vault/vault.h"
 
 #include "base/log_line.h"
+#include "vault/fileset.h"
 #include "vault/standalone_internal.h"
 
 #include <fcntl.h>
@@ -77,6 +78,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
         return LH_RAISE(LH_E_NOMEM, 0);
     LH_TRY(read_boot_id(v->boot_id));
     LH_TRY(lh_lease_table_new(&v->leases));
+    LH_TRY(lh_filesets_new(&v->filesets));
     LH_TRY(lh_crypto_new(&v->crypto));
     LH_TRY(lh_store_open(v->state_dir, NULL, &v->store));
     pthread_rwlock_wrlock(&v->core_lock);
@@ -110,6 +112,7 @@ void lh_vault_close(lh_vault *v)
     lh_lease_table_free(v->leases);
     lh_vault_holders_free(v);
     lh_vault_refusals_free(v);
+    lh_filesets_free(v->filesets);
     lh_tpm_close(v->tpm);
     lh_store_free(v->store);
     lh_crypto_free(v->crypto);

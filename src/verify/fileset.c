@@ -183,7 +183,7 @@ lh_err lh_fileset_parse(lh_crypto *c, lh_digests *digests, lh_bytes text, lh_fil
 {
     if (text.len > LH_FILESET_MAX)
         return LH_REFUSE(
-            LH_E_LIMIT, "fileset-size", "a set of files has at most %u MiB", LH_FILESET_MAX >> 20);
+            LH_E_LIMIT, "fileset-size", "a set of files has at most %u MiB", (unsigned)LH_FILESET_MAX >> 20);
     LH_AUTO(lh_fileset_unrefp) lh_fileset *set = calloc(1, sizeof(*set));
     if (set == NULL)
         return LH_RAISE(LH_E_NOMEM, 0);

@@ -12,13 +12,14 @@
 #ifndef LH_VERIFY_FILESET_H
 #define LH_VERIFY_FILESET_H
 
+#include "base/limits.h"
 #include "crypto/crypto.h"
 #include "verify/digests.h"
 
-#define LH_FILESET_MAX (32u << 20)   /* bytes of text */
-#define LH_FILESET_LINES_MAX 500000u /* lines */
-#define LH_FILESET_NAME_MAX 4096u    /* bytes of a name */
-#define LH_FILESET_EVENTS_MAX 4096u  /* events */
+#define LH_FILESET_MAX LH_LIMIT_FILESET /* bytes of text */
+#define LH_FILESET_LINES_MAX 500000u    /* lines */
+#define LH_FILESET_NAME_MAX 4096u       /* bytes of a name */
+#define LH_FILESET_EVENTS_MAX 4096u     /* events */
 #define LH_FILESET_EVENT_PREFIX "event:"
 
 typedef struct lh_fileset lh_fileset;

@@ -302,7 +302,7 @@ bool lh_reference_wants_event_log(const lh_reference *reference)
     return reference->event_log || reference->set_count > 0;
 }
 
-lh_err lh_references_attach(lh_references *references, lh_fileset *const *sets, size_t count)
+void lh_references_attach(lh_references *references, lh_fileset *const *sets, size_t count)
 {
     for (size_t i = 0; i < references->count; i++) {
         lh_reference *item = &references->items[i];
@@ -311,7 +311,6 @@ lh_err lh_references_attach(lh_references *references, lh_fileset *const *sets, 
                 if (memcmp(item->sets[j].hash, lh_fileset_hash(sets[k]), 32) == 0)
                     item->sets[j].set = lh_fileset_ref(sets[k]);
     }
-    return LH_SUCCESS;
 }
 
 bool lh_references_name_files(const lh_references *references, const uint8_t hash[32])

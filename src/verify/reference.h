@@ -57,8 +57,8 @@ bool lh_reference_has_files(const lh_reference *reference);
 bool lh_reference_wants_event_log(const lh_reference *reference);
 
 /* Give the references the sets that they name; those of sets that no reference names are left alone. Before
- * the references are shared between threads. LH_E_NOMEM. */
-LH_MUST lh_err lh_references_attach(lh_references *references, lh_fileset *const *sets, size_t count);
+ * the references are shared between threads. */
+void lh_references_attach(lh_references *references, lh_fileset *const *sets, size_t count);
 /* Whether some reference of the document names a set of that hash. */
 bool lh_references_name_files(const lh_references *references, const uint8_t hash[32]);
 /* Whether every set that it names has been attached: until then none of its hosts is trusted. ret_missing:
