@@ -11,7 +11,7 @@
 #include "codec/tpms.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
-#include "vault/internal.h"
+#include "vault/fileset.h"
 
 #include <stdio.h>
 

@@ -92,10 +92,10 @@ static lh_err add(lh_vault *v, lh_fileset *set, size_t bytes)
 /* --- records ----------------------------------------------------------------------------------------------
  */
 
-static lh_record_id part_id(const uint8_t hash[32], uint32_t part)
+static lh_record_id part_id(const uint8_t *prefix, uint32_t part)
 {
     lh_record_id id;
-    memcpy(id.b, hash, PREFIX);
+    memcpy(id.b, prefix, PREFIX);
     for (size_t i = 0; i < 4; i++)
         id.b[PREFIX + i] = (uint8_t)(part >> (24 - 8 * i));
     return id;
