@@ -7,6 +7,7 @@
 #include "lease/lease.h"
 
 #include "codec/bin.h"
+#include "identity/facts.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,11 @@ struct lh_lease {
     atomic_uint_fast64_t reserved;
     atomic_bool renewing;
 };
+
+const char *lh_lease_assurance(const lh_lease_terms *terms)
+{
+    return terms->host[0] ? "host" : "self";
+}
 
 lh_err lh_lease_new(const lh_lease_terms *terms, lh_key *key_taken, lh_lease **ret)
 {
@@ -176,10 +182,10 @@ uint64_t lh_lease_next_block(const lh_lease *lease)
     return block < uses - reserved ? block : uses - reserved;
 }
 
-#define LEASE_FORMAT 1
+#define LEASE_FORMAT 2 /* 1 had neither host nor facts */
 #define EVIDENCE_MAX 65536
 
-lh_err lh_lease_encode(const lh_lease *lease, lh_bytes evidence, lh_buf *ret)
+lh_err lh_lease_encode(const lh_lease *lease, const lh_lease_proof *proof, lh_buf *ret)
 {
     const lh_lease_terms *t = &lease->terms;
     lh_put_u8(ret, LEASE_FORMAT);
@@ -205,7 +211,11 @@ lh_err lh_lease_encode(const lh_lease *lease, lh_bytes evidence, lh_buf *ret)
     lh_put_u64(ret, (uint64_t)atomic_load(&lease->expires_boot_ms));
     /* Uses that are not limited are not reserved: then it is those that were taken. */
     lh_put_u64(ret, t->uses ? atomic_load(&lease->reserved) : atomic_load(&lease->used));
-    lh_put_blob(ret, evidence);
+    lh_put_blob(ret, proof->evidence);
+    lh_put_blob(ret, proof->facts);
+    lh_put_str(ret, t->host);
+    lh_put_str(ret, t->source);
+    lh_put_u64(ret, t->stream);
     return lh_buf_status(ret);
 }
 
@@ -236,10 +246,16 @@ lh_err lh_lease_decode(lh_bytes record, lh_lease_record *ret)
     lh_read_str(&r, out.reason, sizeof(out.reason));
     out.expires_boot_ms = (int64_t)lh_read_u64(&r);
     out.reserved = lh_read_u64(&r);
-    out.evidence = lh_read_blob(&r, EVIDENCE_MAX);
+    out.proof.evidence = lh_read_blob(&r, EVIDENCE_MAX);
+    if (format >= 2) {
+        out.proof.facts = lh_read_blob(&r, LH_FACTS_MAX);
+        lh_read_str(&r, t->host, sizeof(t->host));
+        lh_read_str(&r, t->source, sizeof(t->source));
+        t->stream = lh_read_u64(&r);
+    }
     LH_TRY(lh_read_done(&r, "a lease record"));
-    if (format != LEASE_FORMAT || (per != LH_PER_WORKLOAD && per != LH_PER_LEASE) || kind == LH_KEY_NONE ||
-        kind >= LH_KEY_KIND_COUNT || state < LH_LEASE_LIVE || state > LH_LEASE_ENDED)
+    if (format < 1 || format > LEASE_FORMAT || (per != LH_PER_WORKLOAD && per != LH_PER_LEASE) ||
+        kind == LH_KEY_NONE || kind >= LH_KEY_KIND_COUNT || state < LH_LEASE_LIVE || state > LH_LEASE_ENDED)
         return LH_FAIL(LH_E_CORRUPT, "a lease record has a field out of its range");
     t->per = (enum lh_lease_per)per;
     t->kind = (enum lh_key_kind)kind;

@@ -16,6 +16,7 @@
 #include "p11/mechanism.h"
 
 #define LH_LEASE_ID_SIZE 16
+#define LH_LEASE_SOURCE_SIZE 64
 
 enum lh_lease_per { LH_PER_WORKLOAD = 1, LH_PER_LEASE = 2 };
 
@@ -40,10 +41,14 @@ typedef struct {
     uint8_t id[LH_LEASE_ID_SIZE]; /* 128 random bits */
     char role[LH_LIMIT_NAME + 1];
     char workload[LH_LIMIT_SPIFFE_ID + 1];
+    char host[LH_LIMIT_NAME + 1]; /* the enrolled host whose process it is; "": the vault's own */
     char parent[LH_LIMIT_NAME + 1];
     uint32_t parent_version;
     enum lh_lease_per per;
     enum lh_key_kind kind;
+    char source[LH_LEASE_SOURCE_SIZE]; /* where that host was connected from; "" where not known */
+    uint64_t stream;     /* of an enrolled host: the connection it was issued to, by a number that this daemon
+                            never gives twice; 0: the vault's own host */
     int32_t pid;         /* the process it was issued to … */
     uint64_t start_time; /* … by its start time in clock ticks since boot */
     uint32_t uid;
@@ -55,6 +60,9 @@ typedef struct {
     int64_t not_after_boot_ms;
     uint64_t uses; /* in all; 0: unlimited */
 } lh_lease_terms;
+
+/* By what the host of a lease is known: "self" (the vault's own) or "host" (an enrolled one). Static. */
+const char *lh_lease_assurance(const lh_lease_terms *terms);
 
 typedef struct lh_lease lh_lease;
 
@@ -97,16 +105,23 @@ void lh_lease_restore_uses(lh_lease *lease, uint64_t reserved);
 /* How many uses to reserve next: 0 where all are reserved. */
 uint64_t lh_lease_next_block(const lh_lease *lease);
 
-/* Record form of a lease (kind lease). evidence is what src/verify encodes. */
-LH_MUST lh_err lh_lease_encode(const lh_lease *lease, lh_bytes evidence, lh_buf *ret);
+/* What a lease was issued or last renewed on. Spans borrow; empty where nothing is known. */
+typedef struct {
+    lh_bytes evidence; /* as src/verify/evidence.h encodes it */
+    lh_bytes facts;    /* as src/identity/facts.h encodes them: what the evidence's leaf has the hash of */
+} lh_lease_proof;
+
+/* Record form of a lease (kind lease; docs/format.md). */
+LH_MUST lh_err lh_lease_encode(const lh_lease *lease, const lh_lease_proof *proof, lh_buf *ret);
 typedef struct {
     lh_lease_terms terms;
     enum lh_lease_state state;
     char reason[32];
     int64_t expires_boot_ms;
     uint64_t reserved;
-    lh_bytes evidence; /* borrowed from the record */
+    lh_lease_proof proof; /* borrowed from the record; no facts in format 1 */
 } lh_lease_record;
+/* Both formats. LH_E_CORRUPT otherwise; ret untouched on error. */
 LH_MUST lh_err lh_lease_decode(lh_bytes record, lh_lease_record *ret);
 
 #endif

@@ -81,7 +81,19 @@ lh_lease *lh_lease_table_by_holder(
 {
     for (const node *n = table->buckets[(uint32_t)pid & (BUCKETS - 1)]; n; n = n->next) {
         const lh_lease_terms *terms = lh_lease_terms_of(n->lease);
-        if (terms->pid == pid && terms->start_time == start_time && strcmp(terms->role, role) == 0)
+        if (!terms->host[0] && terms->pid == pid && terms->start_time == start_time &&
+            strcmp(terms->role, role) == 0)
+            return n->lease;
+    }
+    return NULL;
+}
+
+lh_lease *lh_lease_table_by_stream(
+    const lh_lease_table *table, int32_t pid, uint64_t stream, const char *role)
+{
+    for (const node *n = table->buckets[(uint32_t)pid & (BUCKETS - 1)]; n; n = n->next) {
+        const lh_lease_terms *terms = lh_lease_terms_of(n->lease);
+        if (terms->host[0] && terms->stream == stream && strcmp(terms->role, role) == 0)
             return n->lease;
     }
     return NULL;

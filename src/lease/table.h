@@ -17,9 +17,13 @@ void lh_lease_table_remove(lh_lease_table *table, lh_lease *lease);
 
 /* Borrowed; NULL where there is none. */
 lh_lease *lh_lease_table_by_id(const lh_lease_table *table, const uint8_t id[LH_LEASE_ID_SIZE]);
-/* The newest one of that process and role. */
+/* The newest one of that process of the vault's own host, and role. */
 lh_lease *lh_lease_table_by_holder(
     const lh_lease_table *table, int32_t pid, uint64_t start_time, const char *role);
+
+/* The newest one of that process on an enrolled host, by its connection, and role. */
+lh_lease *lh_lease_table_by_stream(
+    const lh_lease_table *table, int32_t pid, uint64_t stream, const char *role);
 
 size_t lh_lease_table_count(const lh_lease_table *table);
 

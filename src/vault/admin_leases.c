@@ -114,7 +114,7 @@ LH_ADMIN_HANDLER(lh_admin_lease_show)
         lease ? of_lease(lease) : line_of(&r.terms, r.state, r.reason, r.expires_boot_ms, r.reserved);
     pthread_mutex_unlock(&v->mutex);
     LH_AUTO(lh_buf_free) lh_buf evidence = LH_BUF_INIT(LH_LIMIT_MESSAGE);
-    lh_base64_encode(r.evidence, &evidence);
+    lh_base64_encode(r.proof.evidence, &evidence);
     lh_err err = lh_buf_status(&evidence);
     if (!lh_ok(err)) {
         json_decref(line);

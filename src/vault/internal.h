@@ -11,6 +11,7 @@
 #ifndef LH_VAULT_INTERNAL_H
 #define LH_VAULT_INTERNAL_H
 
+#include "attester/attester.h"
 #include "lease/derivation.h"
 #include "lease/table.h"
 #include "log/log.h"
@@ -91,7 +92,8 @@ struct lh_vault {
     char *tcti;
     lh_crypto *crypto;
     lh_store *store;
-    lh_tpm *tpm; /* NULL while it cannot be opened */
+    lh_tpm *tpm;           /* NULL while it cannot be opened */
+    lh_attester *attester; /* its quotes; there when the TPM is */
     lh_tpm_facts tpm_facts;
 
     pthread_rwlock_t core_lock;
@@ -219,8 +221,8 @@ void lh_vault_holders_free(lh_vault *v);
  * changed user, cgroup or label, are traced …). Blocks on the attest process. */
 void lh_vault_holders_recheck(lh_vault *v);
 LH_MUST lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret);
-/* Write a lease's present state with its evidence as stored (evidence NULL: keep what is there). */
-LH_MUST lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_bytes *evidence);
+/* Write a lease's present state with what it was issued on (proof NULL: keep what is there). */
+LH_MUST lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_lease_proof *proof);
 
 /* --- refusal.c ------------------------------------------------------------------------------------------ */
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log_line.h"
 #include "crypto/hash.h"
+#include "identity/facts.h"
 #include "vault/internal.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ typedef struct {
     lh_identity identity;
     uint8_t facts_hash[32];
     lh_policy_decision decision;
+    lh_buf facts;     /* encoded, as facts_hash covers them */
     lh_buf evidence;  /* encoded */
     int64_t nonce_ms; /* boot time of the nonce's issue */
 } attempt;
@@ -31,6 +33,7 @@ typedef struct {
 static void attempt_clear(attempt *a)
 {
     lh_policy_decision_clear(&a->decision);
+    lh_buf_free(&a->facts);
     lh_buf_free(&a->evidence);
     lh_rules_unref(a->rules);
 }
@@ -121,30 +124,14 @@ static lh_err make_leaf(attempt *a, const uint8_t nonce[32], lh_evidence_leaf *r
     return lh_sha256(v->crypto, NULL, 0, ret->ephemeral);
 }
 
-/* Quote the PCRs in mask over one leaf. */
-static lh_err quote(attempt *a, uint32_t mask, const lh_evidence_leaf *leaf, lh_evidence *evidence)
-{
-    lh_vault *v = a->v;
-    lh_tpm *tpm = NULL;
-    LH_TRY(lh_vault_tpm(v, &tpm));
-    uint8_t qualifying[32];
-    LH_TRY(lh_evidence_qualifying_one(v->crypto, leaf, qualifying));
-    LH_TRY(lh_tpm_pcr_read(tpm, mask, evidence->pcrs));
-    LH_TRY(lh_tpm_quote(tpm, mask, qualifying, &evidence->attest, &evidence->signature));
-    evidence->leaf = *leaf;
-    evidence->leaf_count = 1;
-    evidence->pcr_mask = mask;
-    lh_buf_append(&evidence->ak_public, v->core->ak_public.data, v->core->ak_public.len);
-    return lh_buf_status(&evidence->ak_public);
-}
-
-static lh_err appraise(attempt *a, const lh_reference *reference, const lh_evidence *evidence)
+static lh_err appraise(
+    attempt *a, const lh_reference *reference, const lh_evidence_leaf *leaf, const lh_evidence *evidence)
 {
     lh_vault *v = a->v;
     lh_evidence_reference references[LH_EVIDENCE_PCRS];
     lh_evidence_expectation expect = {
         .ak_public = lh_buf_bytes(&v->core->ak_public),
-        .leaf = evidence->leaf,
+        .leaf = *leaf,
         .pcr_mask = lh_reference_mask(reference),
         .references = references,
         .nonce_issued_ms = a->nonce_ms,
@@ -179,11 +166,14 @@ static lh_err quote_and_appraise(attempt *a, const lh_reference *reference, cons
     lh_evidence evidence;
     lh_evidence_init(&evidence);
     lh_evidence_leaf leaf;
+    lh_tpm *tpm = NULL;
     lh_err err = make_leaf(a, nonce, &leaf);
     if (lh_ok(err))
-        err = quote(a, lh_reference_mask(reference), &leaf, &evidence);
+        err = lh_vault_tpm(a->v, &tpm);
     if (lh_ok(err))
-        err = appraise(a, reference, &evidence);
+        err = lh_attester_quote(a->v->attester, lh_reference_mask(reference), &leaf, &evidence);
+    if (lh_ok(err))
+        err = appraise(a, reference, &leaf, &evidence);
     lh_buf_clear(&a->evidence);
     if (lh_ok(err))
         err = lh_evidence_encode(&evidence, &a->evidence);
@@ -209,9 +199,6 @@ static lh_err attest(attempt *a)
     const uint8_t *nonce = attestation->nonce;
     a->nonce_ms = attestation->nonce_ms;
     lh_err err = quote_and_appraise(a, reference, nonce);
-    /* A PCR was extended between reading and quoting: once more, and that decides. */
-    if (err.code == LH_E_ATTESTATION && strcmp(lh_err_last()->reason, "evidence-pcr-digest") == 0)
-        err = quote_and_appraise(a, reference, nonce);
     if (err.code == LH_E_ATTESTATION) {
         lh_err_detail d = *lh_err_last();
         return refuse(a, d.reason, "", d.message, d.message);
@@ -264,8 +251,8 @@ static json_t *issue_fields(const issuance *i)
 static lh_err write_issuance(lh_record_txn *txn, void *arg)
 {
     const issuance *i = arg;
-    const lh_bytes evidence = lh_buf_bytes(&i->a->evidence);
-    LH_TRY(lh_lease_write(txn, i->shadow, &evidence));
+    const lh_lease_proof proof = {lh_buf_bytes(&i->a->evidence), lh_buf_bytes(&i->a->facts)};
+    LH_TRY(lh_lease_write(txn, i->shadow, &proof));
     return lh_event_append(
         i->a->v->core, txn, i->renewal ? "lease.renewed" : "lease.issued", issue_fields(i));
 }
@@ -449,7 +436,10 @@ static lh_err issue(attempt *a, lh_lease **ret_lease)
         a->identity = a->request->attestation->identity;
     else
         LH_TRY(lh_peer_identify(a->request->peer, &a->identity));
-    LH_TRY(lh_peer_facts_hash(v, &a->identity, a->facts_hash));
+    lh_facts_encode(&a->identity, &a->facts);
+    LH_TRY(lh_buf_status(&a->facts));
+    const lh_bytes facts = lh_buf_bytes(&a->facts);
+    LH_TRY(lh_sha256(v->crypto, &facts, 1, a->facts_hash));
     LH_TRY(decide(a, a->rules, true));
     LH_TRY(attest(a));
     LH_TRY(decide(a, a->rules, true));
@@ -480,7 +470,10 @@ lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **r
 {
     LH_TRY(lh_vault_require_open(v));
     LH_AUTO(attempt_clear)
-    attempt a = {.v = v, .request = request, .evidence = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX)};
+    attempt a = {.v = v,
+        .request = request,
+        .facts = LH_BUF_INIT(LH_FACTS_MAX),
+        .evidence = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX)};
     a.rules = lh_vault_rules(v);
     if (!a.rules)
         return lh_vault_require_open(v);

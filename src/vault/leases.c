@@ -35,20 +35,20 @@ lh_err lh_lease_record_id(const uint8_t id[LH_LEASE_ID_SIZE], lh_record_id *ret)
     return lh_record_id_from_bytes(LH_BYTES(id, LH_LEASE_ID_SIZE), ret);
 }
 
-lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_bytes *evidence)
+lh_err lh_lease_write(lh_record_txn *txn, const lh_lease *lease, const lh_lease_proof *proof)
 {
     lh_record_id id;
     LH_TRY(lh_lease_record_id(lh_lease_terms_of(lease)->id, &id));
     LH_AUTO(lh_buf_free) lh_buf old = LH_BUF_INIT(LEASE_RECORD_MAX);
-    lh_bytes kept = LH_BYTES_NONE;
-    if (!evidence) {
+    lh_lease_proof kept = {0};
+    if (!proof) {
         lh_lease_record record;
         LH_TRY(lh_txn_get(txn, LH_RECORD_LEASE, &id, &old));
         LH_TRY(lh_lease_decode(lh_buf_bytes(&old), &record));
-        kept = record.evidence;
+        kept = record.proof;
     }
     LH_AUTO(lh_buf_free) lh_buf plain = LH_BUF_INIT(LEASE_RECORD_MAX);
-    LH_TRY(lh_lease_encode(lease, evidence ? *evidence : kept, &plain));
+    LH_TRY(lh_lease_encode(lease, proof ? proof : &kept, &plain));
     return lh_txn_put(txn, LH_RECORD_LEASE, &id, lh_buf_bytes(&plain));
 }
 
@@ -407,7 +407,7 @@ static lh_err seal_one(const lh_record_id *id, lh_bytes plain, void *arg)
     lh_lease_restore_uses(lease, r.reserved);
     lh_lease_set_live(lease, r.expires_boot_ms);
     (void)lh_lease_set_ended(lease, "sealed");
-    return lh_lease_write(arg, lease, &r.evidence);
+    return lh_lease_write(arg, lease, &r.proof);
 }
 
 lh_err lh_vault_leases_seal(lh_record_txn *txn)

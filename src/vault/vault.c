@@ -113,6 +113,7 @@ void lh_vault_close(lh_vault *v)
     lh_vault_holders_free(v);
     lh_vault_refusals_free(v);
     lh_filesets_free(v->filesets);
+    lh_attester_free(v->attester);
     lh_tpm_close(v->tpm);
     lh_store_free(v->store);
     lh_crypto_free(v->crypto);

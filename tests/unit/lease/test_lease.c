@@ -16,6 +16,9 @@ static lh_lease_terms terms_of(enum lh_lease_per per, uint64_t uses)
     lh_lease_terms t = {.id = {1, 2, 3},
         .role = "sign",
         .workload = "spiffe://test.example/me",
+        .host = "web-1",
+        .source = "192.0.2.1",
+        .stream = 5,
         .parent = "root",
         .parent_version = 3,
         .per = per,
@@ -191,7 +194,8 @@ static void encode(lh_buf *out)
     lh_lease_restore_uses(l, 15);
     lh_lease_set_live(l, 77000);
     (void)lh_lease_set_ended(l, "peer-exit");
-    assert_true(lh_ok(lh_lease_encode(l, LH_BYTES_STR("evidence"), out)));
+    const lh_lease_proof proof = {LH_BYTES_STR("evidence"), LH_BYTES_STR("facts")};
+    assert_true(lh_ok(lh_lease_encode(l, &proof, out)));
     lh_lease_unref(l);
 }
 
@@ -224,7 +228,32 @@ static void test_record(void **unused)
     assert_string_equal(r.reason, "peer-exit");
     assert_int_equal(r.expires_boot_ms, 77000);
     assert_int_equal(r.reserved, 15);
-    assert_true(lh_bytes_equal(r.evidence, LH_BYTES_STR("evidence")));
+    assert_true(lh_bytes_equal(r.proof.evidence, LH_BYTES_STR("evidence")));
+    assert_true(lh_bytes_equal(r.proof.facts, LH_BYTES_STR("facts")));
+    assert_string_equal(r.terms.host, "web-1");
+    assert_string_equal(r.terms.source, "192.0.2.1");
+    assert_int_equal(r.terms.stream, 5);
+    lh_buf_free(&record);
+}
+
+/* Format 1 ended with the evidence. */
+static void test_record_of_format_1(void **unused)
+{
+    (void)unused;
+    lh_buf record = LH_BUF_INIT(65536);
+    encode(&record);
+    lh_lease_record r = {.reserved = 123};
+    record.data[0] = 1;
+    assert_int_equal(lh_lease_decode(lh_buf_bytes(&record), &r).code, LH_E_CORRUPT);
+    record.len -= 4 + strlen("facts") + 4 + strlen("web-1") + 4 + strlen("192.0.2.1") + 8;
+    assert_true(lh_ok(lh_lease_decode(lh_buf_bytes(&record), &r)));
+    assert_string_equal(r.terms.workload, "spiffe://test.example/me");
+    assert_string_equal(r.terms.host, "");
+    assert_int_equal(r.terms.stream, 0);
+    assert_true(lh_bytes_equal(r.proof.evidence, LH_BYTES_STR("evidence")));
+    assert_int_equal(r.proof.facts.len, 0);
+    record.data[0] = 2;
+    assert_int_equal(lh_lease_decode(lh_buf_bytes(&record), &r).code, LH_E_CORRUPT);
     lh_buf_free(&record);
 }
 
@@ -271,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_concurrent_uses_never_exceed),
         cmocka_unit_test(test_renewal_is_claimed_once),
         cmocka_unit_test(test_record),
+        cmocka_unit_test(test_record_of_format_1),
         cmocka_unit_test(test_record_cut_or_altered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -382,7 +382,7 @@ static void test_seal_and_unseal(void **unused)
 static lh_err write_many(lh_record_txn *txn, void *arg)
 {
     lh_lease **leases = arg;
-    const lh_bytes none = LH_BYTES_NONE;
+    const lh_lease_proof none = {0};
     for (size_t i = 0; i < MANY; i++)
         LH_TRY(lh_lease_write(txn, leases[i], &none));
     return LH_SUCCESS;
