@@ -12,6 +12,7 @@
 #include "crypto/key.h"
 
 #define LH_CUSTODY_REF 16u         /* bytes of a lease id, the policyRef */
+#define LH_CUSTODY_PIN_REF 19u     /* of the policyRef of writes of the counting index: lease id ‖ "pin" */
 #define LH_CUSTODY_PUBLIC_MAX 512u /* bytes of a TPMT_PUBLIC */
 #define LH_CUSTODY_DUPLICATE_MAX 1024u
 #define LH_CUSTODY_SEED_MAX 514u
@@ -113,10 +114,15 @@ LH_MUST lh_err lh_custody_pack(lh_crypto *c, const lh_custody_request *request, 
 /* The lease's key may be used until TPM Time reaches expiration seconds (more than 0). r ‖ s. */
 LH_MUST lh_err lh_custody_approve(lh_crypto *c, const lh_approver *approver,
     const uint8_t lease[LH_CUSTODY_REF], int32_t expiration, uint8_t ret[64]);
-/* One write of the counting index: pinCount 0 of limit, in the session of that nonceTPM and no other.
- * written: whether it has been written before. */
-LH_MUST lh_err lh_custody_approve_pin(lh_crypto *c, const lh_approver *approver,
-    const uint8_t lease[LH_CUSTODY_REF], uint32_t index, uint32_t limit, bool written, lh_bytes nonce_tpm,
-    uint8_t ret[64]);
+/* One write of the counting index: pinCount 0 of limit, in the session of that nonceTPM and no other. */
+typedef struct {
+    uint8_t lease[LH_CUSTODY_REF];
+    uint32_t index;
+    uint32_t limit;
+    bool written; /* it has been written before */
+    lh_bytes nonce_tpm;
+} lh_custody_pin;
+LH_MUST lh_err lh_custody_approve_pin(
+    lh_crypto *c, const lh_approver *approver, const lh_custody_pin *pin, uint8_t ret[64]);
 
 #endif

@@ -34,8 +34,6 @@
  * the attestation key, qualified by nonce. Appended. */
 LH_MUST lh_err lh_tpm_storage_certify(
     lh_tpm *tpm, const uint8_t nonce[32], lh_buf *ret_public, lh_buf *ret_attest, lh_buf *ret_signature);
-/* TPM2_GetTime by the attestation key, qualified by nonce. Appended. */
-LH_MUST lh_err lh_tpm_time_certify(
     lh_tpm *tpm, const uint8_t nonce[32], lh_buf *ret_attest, lh_buf *ret_signature);
 
 /* What the vault sends; spans are borrowed and copied. */
