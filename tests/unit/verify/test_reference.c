@@ -78,7 +78,7 @@ static void bad_documents_say_where(void **state)
         {"references: []\n",
             "r:1:13: error: references: expected a map of names to reference values, found a list\n"},
         {"references: { a: {} }\n",
-            "r:1:18: error: references.a: expected the key \"pcrs\" in a map { pcrs }, found none\n"},
+            "r:1:18: error: references.a: expected the key \"pcrs\" in a map { pcrs, files, exclude, event_log }, found none\n"},
         {"references: { a: { pcrs: {} } }\n",
             "r:1:26: error: references.a.pcrs: expected at least 1 entry, found 0\n"},
         {"references: { a: { pcrs: { 24: " ONES " } } }\n",
