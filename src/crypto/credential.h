@@ -18,7 +18,7 @@
  * ret_id_object:        a marshalled TPM2B_ID_OBJECT (its 16-bit length first). Appended.
  * ret_encrypted_secret: a marshalled TPM2B_ENCRYPTED_SECRET. Appended.
  * Errors: those of lh_ek_check; LH_E_INVALID (a length out of range; a point off its curve, "key-public");
- *         LH_E_LIMIT (a buffer's ceiling), LH_E_CRYPTO, LH_E_NOMEM. On error the buffers are as they were.
+ *         LH_E_LIMIT (a buffer's ceiling), LH_E_CRYPTO, LH_E_NOMEM.
  * Any thread. */
 LH_MUST lh_err lh_credential_make(lh_crypto *c, lh_bytes ek_public, lh_bytes ak_name, const lh_secret *secret,
     lh_buf *ret_id_object, lh_buf *ret_encrypted_secret);

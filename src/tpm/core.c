@@ -158,6 +158,7 @@ lh_err lh_core_connect(lh_core *core)
         return LH_SUCCESS;
     core->broken = false;
     core->ak = core->checkpoint = (lh_kept_key){ESYS_TR_NONE, NULL};
+    memset(core->eks, 0, sizeof core->eks);
     core->ek.len = 0;
     TSS2_RC rc = Tss2_TctiLdr_Initialize(core->tcti_name, &core->tcti);
     if (rc == TSS2_RC_SUCCESS)

@@ -14,6 +14,8 @@ typedef struct {
     TPMS_CONTEXT *saved; /* NULL until first made on this connection */
 } lh_kept_key;
 
+#define LH_CORE_EKS 3u /* kinds of endorsement keys */
+
 typedef struct {
     char *tcti_name;
     bool simulator; /* swtpm or mssim without a resource manager: nobody else's objects are on it */
@@ -21,9 +23,10 @@ typedef struct {
     TSS2_TCTI_CONTEXT *tcti;
     ESYS_CONTEXT *esys; /* NULL while there is no connection */
     lh_kept_key ak, checkpoint;
-    lh_tpm_name ek;        /* len 0 until computed on this connection */
-    lh_tpm_name srk_pin;   /* len 0 until a seal was made or opened; outlives the connection */
-    lh_secret *owner_auth; /* NULL where empty */
+    TPMS_CONTEXT *eks[LH_CORE_EKS]; /* in the order of lh_core_ek's kinds; NULL until first made */
+    lh_tpm_name ek;                 /* len 0 until computed on this connection */
+    lh_tpm_name srk_pin;            /* len 0 until a seal was made or opened; outlives the connection */
+    lh_secret *owner_auth;          /* NULL where empty */
 } lh_core;
 
 /* Run fn(core, arg) on the TPM thread, with a connection. */
@@ -68,6 +71,14 @@ LH_MUST lh_err lh_core_name(lh_core *core, ESYS_TR tr, lh_tpm_name *ret);
 /* The attestation key and the checkpoint key: borrowed until another key is asked for. */
 LH_MUST lh_err lh_core_ak(lh_core *core, ESYS_TR *ret);
 LH_MUST lh_err lh_core_checkpoint(lh_core *core, ESYS_TR *ret);
+/* The template of an endorsement key (LH_TPM_EK_…); NULL: there is no such kind. */
+const TPM2B_PUBLIC *lh_core_ek_template(uint16_t kind);
+/* The endorsement key. LH_E_UNSUPPORTED "tpm-ek-kind". */
+LH_MUST lh_err lh_core_ek(lh_core *core, uint16_t kind, lh_handle *ret);
+/* A loaded key's TPMT_PUBLIC, marshalled. Appended. */
+LH_MUST lh_err lh_core_append_public(lh_core *core, ESYS_TR key, lh_buf *out);
+/* Append a to first and b to second, or neither. */
+LH_MUST lh_err lh_core_append_pair(lh_buf *first, lh_bytes a, lh_buf *second, lh_bytes b);
 /* Let go of kept keys, so that other objects can be loaded. */
 void lh_core_make_room(lh_core *core);
 /* Forget them: their contexts belong to a connection that ends. */

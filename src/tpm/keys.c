@@ -56,25 +56,6 @@ static const TPM2B_PUBLIC srk_template = {
         .unique.ecc = {.x.size = 32, .y.size = 32},
     }};
 
-/* EK Credential Profile 2.3, B.3.4 (template L-2), with its policy PolicyA: PolicySecret of the endorsement
- * hierarchy. */
-static const TPM2B_PUBLIC ek_template = {
-    .publicArea = {
-        .type = TPM2_ALG_ECC,
-        .nameAlg = TPM2_ALG_SHA256,
-        .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                            TPMA_OBJECT_ADMINWITHPOLICY | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
-        .authPolicy = {.size = 32,
-            .buffer = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5,
-                0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33,
-                0x14, 0x69, 0xaa}},
-        .parameters.eccDetail = {.symmetric = SYMMETRIC_AES128,
-            .scheme.scheme = TPM2_ALG_NULL,
-            .curveID = TPM2_ECC_NIST_P256,
-            .kdf.scheme = TPM2_ALG_NULL},
-        .unique.ecc = {.x.size = 32, .y.size = 32},
-    }};
-
 lh_err lh_core_primary(
     lh_core *core, ESYS_TR hierarchy, const TPM2B_PUBLIC *template, lh_handle *ret, TPM2B_PUBLIC **ret_public)
 {
@@ -126,6 +107,8 @@ void lh_core_forget_keys(lh_core *core)
     lh_core_make_room(core);
     lh_esys_freep(&core->ak.saved);
     lh_esys_freep(&core->checkpoint.saved);
+    for (size_t i = 0; i < LH_CORE_EKS; i++)
+        lh_esys_freep(&core->eks[i]);
 }
 
 static lh_err kept_key(lh_core *core, const TPM2B_PUBLIC *template, lh_kept_key *key, ESYS_TR *ret)
@@ -234,7 +217,7 @@ lh_err lh_core_identity(lh_core *core, lh_tpm_identity *ret)
     /* Not kept: a clear changes it, and another program may do that under us. */
     LH_TRY(primary_name(core, ESYS_TR_RH_OWNER, &srk_template, &identity.owner));
     if (core->ek.len == 0)
-        LH_TRY(primary_name(core, ESYS_TR_RH_ENDORSEMENT, &ek_template, &core->ek));
+        LH_TRY(primary_name(core, ESYS_TR_RH_ENDORSEMENT, lh_core_ek_template(LH_TPM_EK_P256), &core->ek));
     identity.ek = core->ek;
     *ret = identity;
     return LH_SUCCESS;

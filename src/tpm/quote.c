@@ -186,7 +186,7 @@ typedef struct {
     lh_buf *signature;
 } quote_arg;
 
-static lh_err append_pair(lh_buf *first, lh_bytes a, lh_buf *second, lh_bytes b)
+lh_err lh_core_append_pair(lh_buf *first, lh_bytes a, lh_buf *second, lh_bytes b)
 {
     size_t before = first->len;
     lh_buf_append(first, a.data, a.len);
@@ -218,7 +218,7 @@ static lh_err job_quote(lh_core *core, void *arg)
     uint8_t bytes[sizeof(TPMT_SIGNATURE)];
     size_t len = 0;
     LH_TPM_TRY(core, Tss2_MU_TPMT_SIGNATURE_Marshal(signature, bytes, sizeof(bytes), &len), "TPMT_SIGNATURE");
-    return append_pair(
+    return lh_core_append_pair(
         a->attest, LH_BYTES(attest->attestationData, attest->size), a->signature, LH_BYTES(bytes, len));
 }
 
@@ -229,7 +229,7 @@ lh_err lh_tpm_quote(
     return lh_tpm_run(tpm, job_quote, &arg);
 }
 
-static lh_err append_public(lh_core *core, ESYS_TR key, lh_buf *out)
+lh_err lh_core_append_public(lh_core *core, ESYS_TR key, lh_buf *out)
 {
     LH_AUTO(lh_esys_freep) TPM2B_PUBLIC *public = NULL;
     LH_TPM_TRY(core,
@@ -247,7 +247,7 @@ static lh_err job_ak_public(lh_core *core, void *arg)
 {
     ESYS_TR key;
     LH_TRY(lh_core_ak(core, &key));
-    return append_public(core, key, arg);
+    return lh_core_append_public(core, key, arg);
 }
 
 lh_err lh_tpm_ak_public(lh_tpm *tpm, lh_buf *ret_public)
@@ -259,7 +259,7 @@ static lh_err job_checkpoint_public(lh_core *core, void *arg)
 {
     ESYS_TR key;
     LH_TRY(lh_core_checkpoint(core, &key));
-    return append_public(core, key, arg);
+    return lh_core_append_public(core, key, arg);
 }
 
 lh_err lh_tpm_checkpoint_public(lh_tpm *tpm, lh_buf *ret_public)
