@@ -20,6 +20,7 @@ struct event_base;
 
 #define LH_CHANNEL_OUTGOING_MAX 8388608u /* bytes that wait to be sent */
 #define LH_CHANNEL_HANDSHAKE_MS 10000    /* for the whole of it, whatever trickles in */
+#define LH_CHANNEL_FINISH_MS 3000        /* for the other side to take the last of it */
 
 typedef struct lh_channel lh_channel;
 
@@ -55,6 +56,10 @@ LH_MUST lh_err lh_channel_new(const lh_channel_options *options, lh_channel **re
 void lh_channel_free(lh_channel *channel);
 LH_DEFINE_FREEP(lh_channel, lh_channel_free)
 
+/* No frame is handed up any more; what waits is sent, then good-bye, and closed comes with reason "finished",
+ * within LH_CHANNEL_FINISH_MS whatever the other side does. */
+void lh_channel_finish(lh_channel *channel);
+
 /* Queue a whole frame (copied). LH_E_LIMIT "channel-full": nothing of it is queued (drained tells when to try
  * again); LH_E_STATE: the handshake is not done; LH_E_GONE: the channel has ended; LH_E_NOMEM. */
 LH_MUST lh_err lh_channel_send(lh_channel *channel, lh_bytes frame);
@@ -62,7 +67,7 @@ LH_MUST lh_err lh_channel_send(lh_channel *channel, lh_bytes frame);
 size_t lh_channel_outgoing(const lh_channel *channel);
 
 /* While paused, no frame is handed up (from the frame callback on: the one in hand is the last) and nothing
- * is read. */
+ * is read; so the other side's pings wait too, and it takes this one for dead after LH_LINK_DEAD_MS. */
 void lh_channel_pause(lh_channel *channel, bool paused);
 
 /* After ready: 32 bytes each. */

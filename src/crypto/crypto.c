@@ -212,6 +212,11 @@ lh_err lh_crypto_make_room(lh_crypto *c)
     return LH_SUCCESS;
 }
 
+struct ossl_lib_ctx_st *lh_crypto_library(lh_crypto *c)
+{
+    return c->libctx;
+}
+
 const char *lh_crypto_version(void)
 {
     return OpenSSL_version(OPENSSL_VERSION);

@@ -21,6 +21,9 @@ typedef bool (*lh_crypto_spare_fn)(void *arg);
  * arg is asked no more, and no call of it is under way. */
 void lh_crypto_set_spare(lh_crypto *c, lh_crypto_spare_fn spare, void *arg);
 
+/* OpenSSL's context (OSSL_LIB_CTX), for src/channel, which has TLS work in it. Borrowed. */
+struct ossl_lib_ctx_st *lh_crypto_library(lh_crypto *c);
+
 /* "OpenSSL 3.0.19 27 Jan 2026": the library in use, as status shows it. A static string. */
 const char *lh_crypto_version(void);
 
