@@ -140,3 +140,43 @@ lh_err out_file(const char *path, lh_bytes bytes)
         failed = errno;
     return failed == 0 ? LH_SUCCESS : LH_FAIL(LH_E_IO, "cannot write %s: %s", path, strerror(failed));
 }
+
+/* --- problems of a document
+ * ---------------------------------------------------------------------------------
+ */
+
+static lh_err problems_json(const lh_problems *problems, json_t **ret)
+{
+    LH_AUTO(lh_json_freep) json_t *list = json_array();
+    for (size_t i = 0; i < problems->count; i++) {
+        const lh_problem *item = &problems->items[i];
+        json_t *one = json_pack("{s:s,s:I,s:I,s:s,s:s}", "severity",
+            item->severity == LH_SEVERITY_ERROR ? "error" : "warning", "line", (json_int_t)item->place.line,
+            "column", (json_int_t)item->place.column, "path", item->path, "message", item->message);
+        if (one == NULL || json_array_append_new(list, one) != 0)
+            return LH_RAISE(LH_E_NOMEM, 0);
+    }
+    json_t *all = json_pack("{s:s,s:b,s:I,s:I,s:O}", "file", problems->file, "good", problems->errors == 0,
+        "errors", (json_int_t)problems->errors, "warnings", (json_int_t)problems->warnings, "problems", list);
+    if (all == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    *ret = all;
+    return LH_SUCCESS;
+}
+
+lh_err out_problems(const lh_cli *cli, const lh_problems *problems)
+{
+    if (cli->json) {
+        LH_AUTO(lh_json_freep) json_t *json = NULL;
+        LH_TRY(problems_json(problems, &json));
+        return out_json(json);
+    }
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
+    lh_problems_format(problems, &text);
+    LH_TRY(lh_buf_status(&text));
+    out_text(stdout, lh_buf_cstr(&text));
+    if (problems->errors + problems->warnings > problems->count)
+        (void)printf(
+            "%s: %zu more\n", problems->file, problems->errors + problems->warnings - problems->count);
+    return LH_SUCCESS;
+}

@@ -4,6 +4,7 @@
 #define LH_TOOLS_OUTPUT_H
 
 #include "cli.h"
+#include "codec/problem.h"
 
 #include <stdio.h>
 
@@ -29,5 +30,8 @@ void out_join_field(const json_t *list, const char *key, lh_buf *out);
 LH_MUST lh_err in_file(const char *path, lh_buf *out);
 /* A file made anew or overwritten. LH_E_IO. */
 LH_MUST lh_err out_file(const char *path, lh_bytes bytes);
+
+/* A document's problems: a line each, or as JSON. */
+LH_MUST lh_err out_problems(const lh_cli *cli, const lh_problems *problems);
 
 #endif
