@@ -118,7 +118,7 @@ static lh_err compare_pcrs(const char *folder, const recording *r, uint32_t mask
         LH_TRY(read_pcr(folder, pcr, shown[pcr], &there));
         seen |= there ? 1u << pcr : 0;
     }
-    return lh_boot_compare(&r->boot, shown, seen);
+    return lh_boot_compare(&r->boot, (const uint8_t(*)[32])shown, seen);
 }
 
 static lh_err write_document(lh_cli *cli, const recording *r, uint32_t mask, const char *hash, lh_buf *out)
