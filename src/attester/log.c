@@ -1,62 +1,23 @@
 /* Parts of this host's logs. The kernel gives them through seq_file: a read may be short without being the
  * last, and the file's size is unknown. */
 #include "attester/internal.h"
+#include "codec/ima_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* An entry of the IMA log (Linux, security/integrity/ima/ima_fs.c, ima_measurements_show): u32 PCR ‖
- * digest[20] ‖ u32 length ‖ template name ‖ u32 length ‖ template data; of the template "ima" alone the data
- * has no length before it: digest[20] ‖ u32 length ‖ file name. Numbers are the host's own. */
-#define IMA_DIGEST 20u
-#define IMA_NAME_MAX 256u        /* bytes in a template's name */
-#define IMA_DATA_MAX 0x00ffffffu /* bytes in a template's data: far beyond any; more is no entry */
-
-static uint32_t number_at(const uint8_t *p)
+/* How many bytes of these are whole entries. Bytes that are no entry are handed on as they are: it is for the
+ * verifier to say what is wrong with them. */
+static size_t whole_entries(lh_bytes bytes)
 {
-    uint32_t n;
-    memcpy(&n, p, sizeof(n));
-    return n;
-}
-
-/* The length of the entry at the beginning of bytes; 0 where it does not end there. */
-static lh_err entry_length(lh_bytes bytes, size_t *ret)
-{
-    const size_t head = 4 + IMA_DIGEST + 4;
-    *ret = 0;
-    if (bytes.len < head)
-        return LH_SUCCESS;
-    uint32_t name = number_at(bytes.data + head - 4);
-    if (name == 0 || name > IMA_NAME_MAX)
-        return LH_REFUSE(LH_E_CORRUPT, "log-entry", "the IMA log has an entry that is none");
-    if (bytes.len < head + name)
-        return LH_SUCCESS;
-    bool legacy = name == 3 && memcmp(bytes.data + head, "ima", 3) == 0;
-    size_t before = head + name + (legacy ? IMA_DIGEST : 0); /* what comes before the last length */
-    if (bytes.len < before + 4)
-        return LH_SUCCESS;
-    uint32_t data = number_at(bytes.data + before);
-    if (data > IMA_DATA_MAX)
-        return LH_REFUSE(LH_E_CORRUPT, "log-entry", "the IMA log has an entry that is none");
-    if (bytes.len - before - 4 >= data)
-        *ret = before + 4 + data;
-    return LH_SUCCESS;
-}
-
-/* How many bytes of these are whole entries. */
-static lh_err whole_entries(lh_bytes bytes, size_t *ret)
-{
-    size_t at = 0;
-    for (;;) {
-        size_t len;
-        LH_TRY(entry_length(LH_BYTES(bytes.data + at, bytes.len - at), &len));
-        if (len == 0)
-            break;
-        at += len;
-    }
-    *ret = at;
-    return LH_SUCCESS;
+    lh_bytes rest = bytes;
+    lh_ima_entry entry;
+    bool more = true;
+    while (more)
+        if (!lh_ok(lh_ima_log_next(&rest, &entry, &more)))
+            return bytes.len;
+    return bytes.len - rest.len;
 }
 
 static lh_err read_at(int fd, uint64_t offset, uint8_t *out, size_t max, size_t *ret_len)
@@ -92,8 +53,7 @@ static lh_err cut(enum lh_log_kind kind, const uint8_t *bytes, size_t max, size_
 {
     if (kind != LH_LOG_IMA)
         return LH_SUCCESS;
-    size_t whole;
-    LH_TRY(whole_entries(LH_BYTES(bytes, *len), &whole));
+    size_t whole = whole_entries(LH_BYTES(bytes, *len));
     if (whole == 0 && *len == max)
         return LH_REFUSE(
             LH_E_LIMIT, "log-entry-size", "an entry of the IMA log is larger than %zu bytes", max);
