@@ -14,6 +14,16 @@ typedef struct {
     TPMS_CONTEXT *saved; /* NULL until first made on this connection */
 } lh_kept_key;
 
+/* What of the lease keys is on the TPM (lease_key.c): loaded while nothing else needs the room. */
+typedef struct {
+    uint64_t connection;       /* which connection this is; contexts saved on an earlier one are of no use */
+    TPM2_HANDLE approver, key; /* 0: not loaded */
+    uint64_t key_of;           /* the lease key that key is */
+    lh_tpm_name approver_of;   /* the Name of approver */
+    TPMS_CONTEXT *approver_saved; /* of that Name; NULL where there is none */
+    TPMS_CONTEXT *storage;        /* the storage key; NULL until first made on this connection */
+} lh_core_leases;
+
 #define LH_CORE_EKS 3u /* kinds of endorsement keys */
 
 typedef struct {
@@ -23,6 +33,7 @@ typedef struct {
     TSS2_TCTI_CONTEXT *tcti;
     ESYS_CONTEXT *esys; /* NULL while there is no connection */
     lh_kept_key ak, checkpoint;
+    lh_core_leases leases;
     TPMS_CONTEXT *eks[LH_CORE_EKS]; /* in the order of lh_core_ek's kinds; NULL until first made */
     lh_tpm_name ek;                 /* len 0 until computed on this connection */
     lh_tpm_name srk_pin;            /* len 0 until a seal was made or opened; outlives the connection */
@@ -83,6 +94,9 @@ LH_MUST lh_err lh_core_append_pair(lh_buf *first, lh_bytes a, lh_buf *second, lh
 void lh_core_make_room(lh_core *core);
 /* Forget them: their contexts belong to a connection that ends. */
 void lh_core_forget_keys(lh_core *core);
+/* The same for lease keys alone; and when the connection ends. */
+void lh_core_leases_unload(lh_core *core);
+void lh_core_leases_forget(lh_core *core);
 /* The storage root key at 0x81000001, made if missing, checked to be one. */
 LH_MUST lh_err lh_core_srk(lh_core *core, lh_handle *ret, lh_tpm_name *ret_name);
 /* The same, refused where a Name is pinned and it is another. */

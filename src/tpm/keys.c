@@ -100,6 +100,7 @@ void lh_core_make_room(lh_core *core)
 {
     let_go(core, &core->ak);
     let_go(core, &core->checkpoint);
+    lh_core_leases_unload(core);
 }
 
 void lh_core_forget_keys(lh_core *core)
@@ -109,6 +110,7 @@ void lh_core_forget_keys(lh_core *core)
     lh_esys_freep(&core->checkpoint.saved);
     for (size_t i = 0; i < LH_CORE_EKS; i++)
         lh_esys_freep(&core->eks[i]);
+    lh_core_leases_forget(core);
 }
 
 static lh_err kept_key(lh_core *core, const TPM2B_PUBLIC *template, lh_kept_key *key, ESYS_TR *ret)

@@ -27,6 +27,8 @@
 #define LH_LEASE_KEY_REF 16u             /* bytes of a policyRef: a lease id */
 #define LH_LEASE_KEY_CHUNK 1024u         /* bytes of data that one TPM command takes */
 #define LH_LEASE_KEY_RSA_MAX 256u
+#define LH_LEASE_KEY_PIN_BASE 0x01802000u /* the first NV index that counts uses, in the owner's range */
+#define LH_LEASE_KEY_PIN_COUNT 4096u      /* indexes from there on */
 
 /* The storage key: P-256, AES-128-CFB, a primary of the owner hierarchy with fixed unique data, so the same
  * at every start. Not of the endorsement hierarchy: TPM2_Clear sets resetCount back, and must with that end
@@ -34,8 +36,6 @@
  * the attestation key, qualified by nonce. Appended. */
 LH_MUST lh_err lh_tpm_storage_certify(
     lh_tpm *tpm, const uint8_t nonce[32], lh_buf *ret_public, lh_buf *ret_attest, lh_buf *ret_signature);
-    lh_tpm *tpm, const uint8_t nonce[32], lh_buf *ret_attest, lh_buf *ret_signature);
-
 /* What the vault sends; spans are borrowed and copied. */
 typedef struct {
     uint8_t lease[LH_LEASE_KEY_REF]; /* the policyRef */
@@ -77,8 +77,9 @@ LH_MUST lh_err lh_lease_key_rsa_raw(lh_lease_key *key, lh_bytes data, lh_buf *re
 LH_MUST lh_err lh_lease_key_hmac(lh_lease_key *key, lh_bytes data, lh_buf *ret);
 
 enum lh_lease_key_mode { LH_LEASE_KEY_ECB, LH_LEASE_KEY_CBC, LH_LEASE_KEY_CTR, LH_LEASE_KEY_CFB };
-/* AES over whole blocks (ECB, CBC) or any length (CTR, CFB). iv: 16 bytes, replaced by that of what follows;
- * unused for ECB. One use for each LH_LEASE_KEY_CHUNK begun. Appended; out keeps its length on error. */
+/* AES over whole blocks (ECB, CBC) or any length (CTR, CFB). iv: 16 bytes, replaced by that of what
+ * follows; unused for ECB. One use for each LH_LEASE_KEY_CHUNK begun. Appended; out keeps its length on
+ * error. */
 LH_MUST lh_err lh_lease_key_cipher(
     lh_lease_key *key, enum lh_lease_key_mode mode, bool decrypt, uint8_t iv[16], lh_bytes data, lh_buf *ret);
 
