@@ -31,15 +31,18 @@ static lh_err open_session(lh_core *core, lh_handle *ret)
     return LH_SUCCESS;
 }
 
-/* A credential for another key, or an altered one, comes to one of these: Part 3, 12.5. */
-static bool is_refusal(TSS2_RC rc)
+/* A credential for another key, or an altered one, comes to one of these: Part 3, 12.5. libtpms says
+ * "failure" of an OAEP that does not decode, and works on: a TPM that has failed says so of everything. */
+static bool is_refusal(lh_core *core, TSS2_RC rc)
 {
-    static const TSS2_RC codes[] = {TPM2_RC_INTEGRITY, TPM2_RC_VALUE, TPM2_RC_SIZE, TPM2_RC_ECC_POINT,
-        TPM2_RC_INSUFFICIENT, TPM2_RC_BAD_AUTH, TPM2_RC_KEY};
+    static const TSS2_RC codes[] = {
+        TPM2_RC_INTEGRITY, TPM2_RC_VALUE, TPM2_RC_SIZE, TPM2_RC_ECC_POINT, TPM2_RC_INSUFFICIENT, TPM2_RC_KEY};
+    LH_AUTO(lh_esys_freep) TPMS_TIME_INFO *time = NULL;
     for (size_t i = 0; i < LH_ARRAY_LEN(codes); i++)
         if (lh_core_is(rc, codes[i]))
             return true;
-    return false;
+    return lh_core_is(rc, TPM2_RC_FAILURE) &&
+           Esys_ReadClock(core->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &time) == TSS2_RC_SUCCESS;
 }
 
 static lh_err job_activate(lh_core *core, void *arg)
@@ -57,7 +60,7 @@ static lh_err job_activate(lh_core *core, void *arg)
     LH_AUTO(lh_esys_freep) TPM2B_DIGEST *secret = NULL; /* wiped when freed */
     TSS2_RC rc = Esys_ActivateCredential(core->esys, ak, ek.tr, ESYS_TR_PASSWORD,
         by_policy ? session.tr : ESYS_TR_PASSWORD, ESYS_TR_NONE, &a->id_object, &a->encrypted, &secret);
-    if (is_refusal(rc))
+    if (is_refusal(core, rc))
         return lh_err_raise(LH_E_ATTESTATION, rc, __FILE__, __LINE__, "activate-refused",
             "the TPM refuses the credential (0x%03x): it was made for another TPM or another attestation "
             "key, "
