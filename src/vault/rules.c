@@ -102,6 +102,7 @@ lh_err lh_rules_new(const lh_chain *chain, lh_rules **ret)
     LH_TRY(copy_parents(state, rules));
     LH_TRY(lh_state_partitions_copy(state, &rules->governed));
     LH_TRY(lh_state_certificates_copy(state, &rules->governed));
+    LH_TRY(lh_state_hosts_copy(state, &rules->governed));
     *ret = LH_TAKE(rules);
     return LH_SUCCESS;
 }
