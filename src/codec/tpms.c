@@ -74,7 +74,7 @@ lh_err lh_tpms_quote_parse(lh_bytes attested, lh_tpms_quote *ret)
     return LH_SUCCESS;
 }
 
-/* TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7: mode and bits are of no use to us, but must be there. */
+/* TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7: mode and bits are those that secrets for the key are wrapped with. */
 static lh_err read_symmetric(lh_reader *r, lh_tpms_public *public)
 {
     public->symmetric = lh_read_u16(r);
@@ -83,8 +83,8 @@ static lh_err read_symmetric(lh_reader *r, lh_tpms_public *public)
     if (public->symmetric != LH_TPMS_ALG_AES)
         return LH_REFUSE(LH_E_UNSUPPORTED, "tpm-algorithm",
             "the key's symmetric algorithm 0x%04x is not known", public->symmetric);
-    (void)lh_read_u16(r); /* key bits */
-    (void)lh_read_u16(r); /* mode */
+    public->symmetric_bits = lh_read_u16(r);
+    public->symmetric_mode = lh_read_u16(r);
     return LH_SUCCESS;
 }
 
@@ -111,14 +111,15 @@ static lh_err read_ecc(lh_reader *r, lh_tpms_public *public)
     public->curve = lh_read_u16(r);
     uint16_t kdf = lh_read_u16(r);
     LH_TRY(lh_read_ok(r, "TPMT_PUBLIC"));
-    if (public->curve != LH_TPMS_CURVE_P256)
-        return LH_REFUSE(
-            LH_E_UNSUPPORTED, "tpm-algorithm", "the key's curve 0x%04x is not P-256", public->curve);
+    if (public->curve != LH_TPMS_CURVE_P256 && public->curve != LH_TPMS_CURVE_P384)
+        return LH_REFUSE(LH_E_UNSUPPORTED, "tpm-algorithm",
+            "the key's curve 0x%04x is neither P-256 nor P-384", public->curve);
     if (kdf != LH_TPMS_ALG_NULL)
         return LH_REFUSE(
             LH_E_UNSUPPORTED, "tpm-algorithm", "the key's derivation scheme 0x%04x is not known", kdf);
-    public->x = read_tpm2b(r, 1, 32);
-    public->y = read_tpm2b(r, 1, 32);
+    size_t max = public->curve == LH_TPMS_CURVE_P256 ? 32 : LH_TPMS_COORDINATE_MAX;
+    public->x = read_tpm2b(r, 1, max);
+    public->y = read_tpm2b(r, 1, max);
     return LH_SUCCESS;
 }
 
@@ -167,8 +168,8 @@ lh_err lh_tpms_signature_parse(lh_bytes bytes, lh_tpms_signature *ret)
     signature.hash = lh_read_u16(&r);
     LH_TRY(lh_read_ok(&r, "TPMT_SIGNATURE"));
     if (signature.scheme == LH_TPMS_ALG_ECDSA) {
-        signature.r = read_tpm2b(&r, 1, 32);
-        signature.s = read_tpm2b(&r, 1, 32);
+        signature.r = read_tpm2b(&r, 1, LH_TPMS_COORDINATE_MAX);
+        signature.s = read_tpm2b(&r, 1, LH_TPMS_COORDINATE_MAX);
     } else if (signature.scheme == LH_TPMS_ALG_RSASSA || signature.scheme == LH_TPMS_ALG_RSAPSS) {
         signature.rsa = read_tpm2b(&r, 256, 512);
     } else {

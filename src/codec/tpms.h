@@ -20,6 +20,8 @@
 #define LH_TPMS_ALG_ECDSA 0x0018u
 #define LH_TPMS_ALG_ECC 0x0023u
 #define LH_TPMS_CURVE_P256 0x0003u
+#define LH_TPMS_CURVE_P384 0x0004u
+#define LH_TPMS_COORDINATE_MAX 48u /* bytes of a coordinate, r or s: those of P-384 */
 #define LH_TPMS_GENERATED 0xff544347u
 #define LH_TPMS_ST_ATTEST_QUOTE 0x8018u
 #define LH_TPMS_RH_ENDORSEMENT 0x4000000bu
@@ -64,28 +66,30 @@ typedef struct {
     lh_bytes pcr_digest;
 } lh_tpms_quote;
 
-/* TPMT_PUBLIC of an RSA or P-256 key, Part 2, 12.2.4. Its Name is name_alg ‖ H(the whole input) (Part 1, 16).
+/* TPMT_PUBLIC of an RSA, P-256 or P-384 key, Part 2, 12.2.4. Its Name is name_alg ‖ H(the whole input) (Part
+ * 1, 16).
  */
 typedef struct {
     uint16_t type; /* LH_TPMS_ALG_RSA or LH_TPMS_ALG_ECC */
     uint16_t name_alg;
     uint32_t attributes;
     lh_bytes policy;
-    uint16_t symmetric;   /* LH_TPMS_ALG_AES or LH_TPMS_ALG_NULL */
-    uint16_t scheme;      /* LH_TPMS_ALG_NULL where the key has none */
-    uint16_t scheme_hash; /* LH_TPMS_ALG_NULL where the scheme has none */
-    uint16_t curve;       /* ECC: LH_TPMS_CURVE_P256 */
-    lh_bytes x, y;        /* ECC: 1 to 32 bytes each, big-endian */
-    uint16_t rsa_bits;    /* RSA: 2048, 3072 or 4096 */
-    uint32_t exponent;    /* RSA: 65537 where the TPM says 0 */
-    lh_bytes modulus;     /* RSA: rsa_bits / 8 bytes */
+    uint16_t symmetric;                      /* LH_TPMS_ALG_AES or LH_TPMS_ALG_NULL */
+    uint16_t symmetric_bits, symmetric_mode; /* 0 where there is none; the mode is a TPM_ALG_ID */
+    uint16_t scheme;                         /* LH_TPMS_ALG_NULL where the key has none */
+    uint16_t scheme_hash;                    /* LH_TPMS_ALG_NULL where the scheme has none */
+    uint16_t curve;                          /* ECC: LH_TPMS_CURVE_P256 or _P384 */
+    lh_bytes x, y;                           /* ECC: 1 to 32 (P-256) or 48 bytes each, big-endian */
+    uint16_t rsa_bits;                       /* RSA: 2048, 3072 or 4096 */
+    uint32_t exponent;                       /* RSA: 65537 where the TPM says 0 */
+    lh_bytes modulus;                        /* RSA: rsa_bits / 8 bytes */
 } lh_tpms_public;
 
 /* TPMT_SIGNATURE, Part 2, 11.3.4. */
 typedef struct {
     uint16_t scheme; /* LH_TPMS_ALG_ECDSA, LH_TPMS_ALG_RSASSA or LH_TPMS_ALG_RSAPSS */
     uint16_t hash;
-    lh_bytes r, s; /* ECDSA: 1 to 32 bytes each, big-endian */
+    lh_bytes r, s; /* ECDSA: 1 to 48 bytes each, big-endian */
     lh_bytes rsa;  /* RSA: 256 to 512 bytes */
 } lh_tpms_signature;
 

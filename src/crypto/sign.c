@@ -81,6 +81,23 @@ lh_err lh_p256_verify(lh_crypto *c, const uint8_t point[LH_P256_POINT_SIZE], lh_
     return lh_pkey_ecdsa_verify(c, pkey, digest, LH_BYTES(signature, 32), LH_BYTES(signature + 32, 32));
 }
 
+lh_err lh_p384_verify(lh_crypto *c, lh_bytes x, lh_bytes y, lh_bytes digest, lh_bytes r, lh_bytes s)
+{
+    uint8_t point[97] = {0x04};
+    if (x.len == 0 || x.len > 48 || y.len == 0 || y.len > 48)
+        return LH_REFUSE(
+            LH_E_INVALID, "key-public", "coordinates of %zu and %zu bytes are not P-384's", x.len, y.len);
+    if (digest.len == 0 || digest.len > 64)
+        return LH_FAIL(LH_E_INVALID, "a digest of %zu bytes", digest.len);
+    if (r.len > 48 || s.len > 48)
+        return LH_FAIL(LH_E_SIGNATURE, "r and s of %zu and %zu bytes are not P-384's", r.len, s.len);
+    memcpy(point + 1 + 48 - x.len, x.data, x.len);
+    memcpy(point + 97 - y.len, y.data, y.len);
+    LH_AUTO(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+    LH_TRY(lh_pkey_ec(c, "P-384", LH_BYTES(point, sizeof(point)), NULL, &pkey));
+    return lh_pkey_ecdsa_verify(c, pkey, digest, r, s);
+}
+
 lh_err lh_p256_spki(lh_crypto *c, const uint8_t point[LH_P256_POINT_SIZE], lh_buf *out)
 {
     LH_AUTO(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;

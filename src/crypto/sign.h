@@ -28,6 +28,8 @@ LH_MUST lh_err lh_p256_signature(lh_bytes r, lh_bytes s, uint8_t out[LH_P256_SIG
 /* digest: 1 to 64 bytes, cut to 32. */
 LH_MUST lh_err lh_p256_verify(lh_crypto *c, const uint8_t point[LH_P256_POINT_SIZE], lh_bytes digest,
     const uint8_t signature[LH_P256_SIGNATURE_SIZE]);
+/* The same over P-384, from a TPM's numbers: each big-endian, at most 48 bytes; digest cut to 48. */
+LH_MUST lh_err lh_p384_verify(lh_crypto *c, lh_bytes x, lh_bytes y, lh_bytes digest, lh_bytes r, lh_bytes s);
 /* Append the DER SubjectPublicKeyInfo. LH_E_INVALID where the point is not on the curve. */
 LH_MUST lh_err lh_p256_spki(lh_crypto *c, const uint8_t point[LH_P256_POINT_SIZE], lh_buf *out);
 

@@ -5,6 +5,12 @@
 #include "crypto/sign.h"
 #include "verify/evidence.h"
 
+/* A digest by SHA-256 or SHA-384. */
+typedef struct {
+    uint8_t bytes[LH_SHA384_SIZE];
+    size_t len;
+} hashed;
+
 #define REFUSE(reason, ...) LH_REFUSE(LH_E_ATTESTATION, (reason), __VA_ARGS__)
 
 /* A part's parser error, told as a refusal of evidence. */
@@ -25,14 +31,35 @@ static lh_err check_key(const lh_tpms_public *ak)
             "the attestation key's attributes 0x%08x are not those of a restricted signing key made in its "
             "TPM",
             ak->attributes);
-    bool scheme = ak->type == LH_TPMS_ALG_ECC
-                      ? ak->scheme == LH_TPMS_ALG_ECDSA
+    bool ecc = ak->type == LH_TPMS_ALG_ECC;
+    bool scheme = ecc ? ak->scheme == LH_TPMS_ALG_ECDSA
                       : ak->scheme == LH_TPMS_ALG_RSASSA || ak->scheme == LH_TPMS_ALG_RSAPSS;
-    if (!scheme || ak->scheme_hash != LH_TPMS_ALG_SHA256 || ak->name_alg != LH_TPMS_ALG_SHA256)
+    uint16_t hash = ecc && ak->curve == LH_TPMS_CURVE_P384 ? LH_TPMS_ALG_SHA384 : LH_TPMS_ALG_SHA256;
+    bool name = ak->name_alg == LH_TPMS_ALG_SHA256 || ak->name_alg == LH_TPMS_ALG_SHA384;
+    if (!scheme || ak->scheme_hash != hash || !name)
         return REFUSE("evidence-scheme",
             "the attestation key's scheme 0x%04x with hash 0x%04x (Name hash 0x%04x) is not allowed",
             ak->scheme, ak->scheme_hash, ak->name_alg);
     return LH_SUCCESS;
+}
+
+/* alg: LH_TPMS_ALG_SHA256 or _SHA384. */
+static lh_err hash_by(lh_crypto *c, uint16_t alg, const lh_bytes *parts, size_t n, hashed *ret)
+{
+    bool longer = alg == LH_TPMS_ALG_SHA384;
+    ret->len = longer ? LH_SHA384_SIZE : LH_SHA256_SIZE;
+    return longer ? lh_sha384(c, parts, n, ret->bytes) : lh_sha256(c, parts, n, ret->bytes);
+}
+
+static lh_err verify_ecc(
+    lh_crypto *c, const lh_tpms_public *ak, const lh_tpms_signature *signature, lh_bytes digest)
+{
+    if (ak->curve == LH_TPMS_CURVE_P384)
+        return lh_p384_verify(c, ak->x, ak->y, digest, signature->r, signature->s);
+    uint8_t point[LH_P256_POINT_SIZE], raw[LH_P256_SIGNATURE_SIZE];
+    LH_TRY(lh_p256_point(ak->x, ak->y, point));
+    LH_TRY(lh_p256_signature(signature->r, signature->s, raw));
+    return lh_p256_verify(c, point, digest, raw);
 }
 
 static lh_err check_signature(
@@ -42,18 +69,15 @@ static lh_err check_signature(
         return REFUSE("evidence-scheme",
             "the signature's scheme 0x%04x/0x%04x is not the key's 0x%04x/0x%04x", signature->scheme,
             signature->hash, ak->scheme, ak->scheme_hash);
-    uint8_t digest[LH_SHA256_SIZE];
-    LH_TRY(lh_sha256(c, &signed_bytes, 1, digest));
+    hashed digest;
+    LH_TRY(hash_by(c, ak->scheme_hash, &signed_bytes, 1, &digest));
     lh_err err;
     if (ak->type == LH_TPMS_ALG_ECC) {
-        uint8_t point[LH_P256_POINT_SIZE], raw[LH_P256_SIGNATURE_SIZE];
-        LH_TRY(lh_p256_point(ak->x, ak->y, point));
-        LH_TRY(lh_p256_signature(signature->r, signature->s, raw));
-        err = lh_p256_verify(c, point, LH_BYTES(digest, sizeof(digest)), raw);
+        err = verify_ecc(c, ak, signature, LH_BYTES(digest.bytes, digest.len));
     } else {
         const lh_rsa_public key = {ak->modulus, ak->exponent};
         err = lh_rsa_verify(c, &key, ak->scheme == LH_TPMS_ALG_RSAPSS ? LH_RSA_PSS : LH_RSA_PKCS1,
-            LH_BYTES(digest, sizeof(digest)), signature->rsa);
+            LH_BYTES(digest.bytes, digest.len), signature->rsa);
     }
     if (err.code == LH_E_SIGNATURE || err.code == LH_E_INVALID)
         return REFUSE("evidence-signature", "the quote's signature does not verify with the attestation key");
@@ -61,15 +85,19 @@ static lh_err check_signature(
 }
 
 /* The qualified Name of a primary is name_alg ‖ H(hierarchy handle ‖ Name): Part 1, 16.4. */
-static lh_err check_hierarchy(lh_crypto *c, lh_bytes ak_public, const lh_tpms_attest *attest)
+static lh_err check_hierarchy(
+    lh_crypto *c, lh_bytes ak_public, const lh_tpms_public *ak, const lh_tpms_attest *attest)
 {
-    uint8_t name[2 + LH_SHA256_SIZE] = {LH_TPMS_ALG_SHA256 >> 8, LH_TPMS_ALG_SHA256 & 0xff};
-    uint8_t qualified[2 + LH_SHA256_SIZE] = {LH_TPMS_ALG_SHA256 >> 8, LH_TPMS_ALG_SHA256 & 0xff};
+    const uint8_t alg[2] = {(uint8_t)(ak->name_alg >> 8), (uint8_t)ak->name_alg};
     const uint8_t endorsement[4] = {0x40, 0x00, 0x00, 0x0b}; /* TPM_RH_ENDORSEMENT */
-    LH_TRY(lh_sha256(c, &ak_public, 1, name + 2));
-    const lh_bytes parts[] = {LH_BYTES(endorsement, 4), LH_BYTES(name, sizeof(name))};
-    LH_TRY(lh_sha256(c, parts, 2, qualified + 2));
-    if (!lh_bytes_equal(attest->qualified_signer, LH_BYTES(qualified, sizeof(qualified))))
+    hashed name, qualified;
+    LH_TRY(hash_by(c, ak->name_alg, &ak_public, 1, &name));
+    const lh_bytes parts[] = {
+        LH_BYTES(endorsement, 4), LH_BYTES(alg, sizeof(alg)), LH_BYTES(name.bytes, name.len)};
+    LH_TRY(hash_by(c, ak->name_alg, parts, LH_ARRAY_LEN(parts), &qualified));
+    lh_bytes signer = attest->qualified_signer;
+    if (signer.len != sizeof(alg) + qualified.len || memcmp(signer.data, alg, sizeof(alg)) != 0 ||
+        memcmp(signer.data + sizeof(alg), qualified.bytes, qualified.len) != 0)
         return REFUSE(
             "evidence-hierarchy", "the attestation key is not a primary key of the endorsement hierarchy");
     return LH_SUCCESS;
@@ -154,17 +182,18 @@ static lh_err check_reference(const lh_evidence *e, const lh_evidence_reference 
         "evidence-pcr", "PCR %u is sha256:%s, which the reference values do not allow", reference->pcr, hex);
 }
 
-static lh_err check_values(
-    lh_crypto *c, const lh_tpms_quote *quote, const lh_evidence *e, const lh_evidence_expectation *x)
+/* A quote's digest over the values is by the hash of the key's scheme: Part 3, TPM2_Quote. */
+static lh_err check_values(lh_crypto *c, uint16_t hash, const lh_tpms_quote *quote, const lh_evidence *e,
+    const lh_evidence_expectation *x)
 {
     lh_bytes parts[LH_EVIDENCE_PCRS];
     size_t n = 0;
     for (unsigned i = 0; i < LH_EVIDENCE_PCRS; i++)
         if (e->pcr_mask >> i & 1u)
             parts[n++] = LH_BYTES(e->pcrs[i], LH_EVIDENCE_HASH);
-    uint8_t digest[LH_SHA256_SIZE];
-    LH_TRY(lh_sha256(c, parts, n, digest));
-    if (!lh_bytes_equal(quote->pcr_digest, LH_BYTES(digest, sizeof(digest))))
+    hashed digest;
+    LH_TRY(hash_by(c, hash, parts, n, &digest));
+    if (!lh_bytes_equal(quote->pcr_digest, LH_BYTES(digest.bytes, digest.len)))
         return REFUSE("evidence-pcr-digest", "the PCR values sent are not those that were quoted");
     for (size_t i = 0; i < x->n_references; i++)
         LH_TRY(check_reference(e, &x->references[i]));
@@ -194,6 +223,11 @@ static lh_err check_counts(const lh_tpms_attest *attest, const lh_evidence_expec
             "the TPM's reset and restart counts went from %u, %u back to %u, %u: it was cleared, or is "
             "another",
             x->last_reset_count, x->last_restart_count, attest->reset_count, attest->restart_count);
+    if (attest->safe && attest->clock < x->last_clock_ms)
+        return REFUSE("evidence-clock",
+            "the TPM's Clock went from %llu ms back to %llu ms: it is a copy, or was put back to an older "
+            "state",
+            (unsigned long long)x->last_clock_ms, (unsigned long long)attest->clock);
     if (attest->firmware != x->last_firmware)
         return REFUSE("evidence-firmware", "the TPM's firmware changed from %016llx to %016llx",
             (unsigned long long)x->last_firmware, (unsigned long long)attest->firmware);
@@ -201,30 +235,29 @@ static lh_err check_counts(const lh_tpms_attest *attest, const lh_evidence_expec
 }
 
 /* Key and signature: after this, the attest structure is the TPM's own word. */
-static lh_err check_signed(
-    lh_crypto *c, const lh_evidence *e, const lh_evidence_expectation *x, lh_tpms_attest *ret_attest)
+static lh_err check_signed(lh_crypto *c, const lh_evidence *e, const lh_evidence_expectation *x,
+    lh_tpms_public *ret_ak, lh_tpms_attest *ret_attest)
 {
     lh_bytes ak_bytes = lh_buf_bytes(&e->ak_public);
     if (!lh_bytes_equal(ak_bytes, x->ak_public))
         return REFUSE("evidence-ak", "the evidence is by another attestation key than the enrolled one");
-    lh_tpms_public ak;
     lh_tpms_signature signature;
-    lh_err err = lh_tpms_public_parse(ak_bytes, &ak);
+    lh_err err = lh_tpms_public_parse(ak_bytes, ret_ak);
     if (!lh_ok(err))
         return refuse_part(err, "attestation key");
-    LH_TRY(check_key(&ak));
+    LH_TRY(check_key(ret_ak));
     err = lh_tpms_signature_parse(lh_buf_bytes(&e->signature), &signature);
     if (!lh_ok(err))
         return refuse_part(err, "signature");
-    LH_TRY(check_signature(c, &ak, &signature, lh_buf_bytes(&e->attest)));
+    LH_TRY(check_signature(c, ret_ak, &signature, lh_buf_bytes(&e->attest)));
     err = lh_tpms_attest_parse(lh_buf_bytes(&e->attest), ret_attest);
     if (!lh_ok(err))
         return refuse_part(err, "attestation");
     return LH_SUCCESS;
 }
 
-static lh_err check_quote(
-    lh_crypto *c, const lh_evidence *e, const lh_evidence_expectation *x, const lh_tpms_attest *attest)
+static lh_err check_quote(lh_crypto *c, const lh_evidence *e, const lh_evidence_expectation *x,
+    const lh_tpms_public *ak, const lh_tpms_attest *attest)
 {
     if (attest->magic != LH_TPMS_GENERATED)
         return REFUSE(
@@ -236,12 +269,12 @@ static lh_err check_quote(
     lh_err err = lh_tpms_quote_parse(attest->attested, &quote);
     if (!lh_ok(err))
         return refuse_part(err, "quote");
-    LH_TRY(check_hierarchy(c, lh_buf_bytes(&e->ak_public), attest));
+    LH_TRY(check_hierarchy(c, lh_buf_bytes(&e->ak_public), ak, attest));
     LH_TRY(check_leaf(&e->leaf, &x->leaf));
     LH_TRY(check_tree(c, e, attest));
     LH_TRY(check_age(x));
     LH_TRY(check_selection(&quote, e, x->pcr_mask));
-    LH_TRY(check_values(c, &quote, e, x));
+    LH_TRY(check_values(c, ak->scheme_hash, &quote, e, x));
     return check_counts(attest, x);
 }
 
@@ -255,9 +288,10 @@ lh_err lh_evidence_verify(lh_crypto *c, const lh_evidence *evidence,
             sound && x->references[i].pcr < LH_EVIDENCE_PCRS && (x->pcr_mask >> x->references[i].pcr & 1u);
     if (!sound)
         return LH_FAIL(LH_E_INVALID, "PCR mask 0x%06x does not cover what is to be appraised", x->pcr_mask);
+    lh_tpms_public ak;
     lh_tpms_attest attest;
-    LH_TRY(check_signed(c, evidence, x, &attest));
-    LH_TRY(check_quote(c, evidence, x, &attest));
+    LH_TRY(check_signed(c, evidence, x, &ak, &attest));
+    LH_TRY(check_quote(c, evidence, x, &ak, &attest));
     *ret = (lh_evidence_result){.clock_ms = attest.clock,
         .reset_count = attest.reset_count,
         .restart_count = attest.restart_count,

@@ -89,10 +89,12 @@ typedef struct {
     size_t n_references;             /* every PCR of a reference must be in pcr_mask */
     int64_t nonce_issued_ms, now_ms; /* boot clock: age counts from the nonce's issue */
     int64_t max_age_ms;              /* 0: not checked */
-    /* The last accepted evidence of the same TPM; the counts may not go back, nor firmware change. */
+    /* The last accepted evidence of the same TPM; the counts may not go back, nor Clock where it is safe, nor
+     * firmware change. */
     bool have_last;
     uint32_t last_reset_count, last_restart_count;
     uint64_t last_firmware;
+    uint64_t last_clock_ms; /* 0: not checked */
 } lh_evidence_expectation;
 
 typedef struct {
@@ -103,21 +105,29 @@ typedef struct {
     uint64_t firmware;
 } lh_evidence_result;
 
-/* Appraise evidence. Every refusal is LH_E_ATTESTATION with one of these reasons:
+/* clang-format off */
+/* Appraise evidence. Every refusal is LH_E_ATTESTATION with one of these reasons, in the order of the checks:
  *   "evidence-ak"            another key than the enrolled one
  *   "evidence-ak-attributes" the key is not restricted, fixed to its TPM and made there, or it decrypts
- *   "evidence-scheme"        key or signature of a scheme, hash or curve that is not allowed, or that do not
- * agree "evidence-signature"     does not verify "evidence-magic"         not made by a TPM "evidence-type"
- * another attestation than a quote "evidence-format"        a part that does not parse "evidence-hierarchy"
- * the key is not a primary of the endorsement hierarchy "evidence-nonce"         another nonce
- * "evidence-facts", "evidence-channel", "evidence-ephemeral" likewise "evidence-proof"         the leaf is
- * not in the tree "evidence-qualifying"    the quote is not over the tree that leaf and proof lead to
- * "evidence-age"           the nonce was issued too long ago, or in the future "evidence-selection"     the
- * quote covers other PCRs or banks than asked "evidence-pcr-digest"    the values sent are not those quoted
- * "evidence-pcr"           a value that the reference does not allow (the message names the PCR)
- * "evidence-reset"         resetCount or restartCount went back "evidence-firmware"      the TPM's firmware
- * is another Other errors: LH_E_INVALID (an expectation that makes no sense), faults. Keys: ECDSA P-256 with
- * SHA-256; RSA (2048 bits or more) RSASSA or RSAPSS with SHA-256. */
+ *   "evidence-scheme"        key or signature of a scheme, hash or curve that is not allowed, or that do not agree
+ *   "evidence-signature"     does not verify
+ *   "evidence-format"        a part that does not parse
+ *   "evidence-magic"         not made by a TPM
+ *   "evidence-type"          another attestation than a quote
+ *   "evidence-hierarchy"     the key is not a primary of the endorsement hierarchy
+ *   "evidence-nonce"         another nonce; "evidence-facts", "evidence-channel", "evidence-ephemeral" likewise
+ *   "evidence-proof"         the leaf is not in the tree
+ *   "evidence-qualifying"    the quote is not over the tree that leaf and proof lead to
+ *   "evidence-age"           the nonce was issued too long ago, or in the future
+ *   "evidence-selection"     the quote covers other PCRs or banks than asked
+ *   "evidence-pcr-digest"    the values sent are not those quoted
+ *   "evidence-pcr"           a value that the reference does not allow (the message names the PCR)
+ *   "evidence-reset"         resetCount or restartCount went back
+ *   "evidence-clock"         Clock went back, though it is safe: a copy of the TPM, or an older state of it
+ *   "evidence-firmware"      the TPM's firmware is another
+ * Other errors: LH_E_INVALID (an expectation that makes no sense), faults. Keys: ECDSA P-256 with SHA-256, P-384 with
+ * SHA-384; RSA (2048 bits or more) RSASSA or RSAPSS with SHA-256; Names by SHA-256 or SHA-384. */
+/* clang-format on */
 LH_MUST lh_err lh_evidence_verify(lh_crypto *c, const lh_evidence *evidence,
     const lh_evidence_expectation *expectation, lh_evidence_result *ret);
 

@@ -29,9 +29,11 @@ void lh_host_verifier_free(lh_host_verifier *verifier);
 LH_DEFINE_FREEP(lh_host_verifier, lh_host_verifier_free)
 
 /* Bytes of a log as they come; an entry may be cut anywhere. offset: where the last chunk ended; offset 0 of
- * the event log begins it anew. A chunk may be empty. Errors: LH_E_ATTESTATION "log-gap" (another offset),
- * LH_E_LIMIT "log-size" (an event log past LH_LIMIT_EVENT_LOG, or IMA entries past LH_LIMIT_IMA_PENDING that
- * no quote has confirmed), LH_E_INVALID (another kind), LH_E_NOMEM. The chunk is not taken then. */
+ * the event log begins it anew; of the IMA log what came already may come again, and is skipped. A chunk may
+ * be empty. The event log is used by the next appraisal only. Errors: LH_E_ATTESTATION "log-gap" (a later
+ * offset), LH_E_LIMIT "log-size" (an event log past LH_LIMIT_EVENT_LOG, or IMA entries past
+ * LH_LIMIT_IMA_PENDING that no quote has confirmed), LH_E_INVALID (another kind), LH_E_NOMEM. The chunk is
+ * not taken then. */
 LH_MUST lh_err lh_host_verifier_log(
     lh_host_verifier *verifier, enum lh_log_kind kind, uint64_t offset, lh_bytes chunk);
 /* Where the next chunk of the IMA log begins: what QUOTE asks from. It goes back, at most to what a quote has
