@@ -24,6 +24,28 @@ SHAPE(log, lh_link_log, U8(lh_link_log, kind), U64(lh_link_log, offset),
     BLOB(lh_link_log, chunk, LH_LINK_LOG_MAX));
 SHAPE(evidence, lh_link_evidence, BLOB(lh_link_evidence, facts, LH_LINK_FACTS_MAX),
     BLOB(lh_link_evidence, evidence, LH_LINK_EVIDENCE_MAX));
+SHAPE(storage_ask, lh_link_storage_ask, RAW(lh_link_storage_ask, nonce), U8(lh_link_storage_ask, storage));
+SHAPE(storage, lh_link_storage, STR(lh_link_storage, reason),
+    BLOB(lh_link_storage, storage_public, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_storage, certify, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_storage, certify_signature, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_storage, time, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_storage, time_signature, LH_LINK_CUSTODY_MAX));
+SHAPE(lease_key, lh_link_lease_key, U64(lh_link_lease_key, request), U64(lh_link_lease_key, handle),
+    RAW(lh_link_lease_key, lease), U8(lh_link_lease_key, kind),
+    BLOB(lh_link_lease_key, mechanisms, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_lease_key, public_area, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_lease_key, duplicate, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_lease_key, seed, LH_LINK_CUSTODY_MAX),
+    BLOB(lh_link_lease_key, approver, LH_LINK_CUSTODY_MAX), U32(lh_link_lease_key, pcr_mask),
+    U32(lh_link_lease_key, reset_count), U32(lh_link_lease_key, restart_count),
+    U32(lh_link_lease_key, pin_index), U32(lh_link_lease_key, expiration), RAW(lh_link_lease_key, signature));
+SHAPE(approval, lh_link_approval, RAW(lh_link_approval, lease), U32(lh_link_approval, expiration),
+    RAW(lh_link_approval, signature));
+SHAPE(withdraw, lh_link_withdraw, RAW(lh_link_withdraw, lease), STR(lh_link_withdraw, reason));
+SHAPE(pin_ask, lh_link_pin_ask, RAW(lh_link_pin_ask, lease), RAW(lh_link_pin_ask, nonce),
+    U8(lh_link_pin_ask, written));
+SHAPE(pin, lh_link_pin, RAW(lh_link_pin, lease), U32(lh_link_pin, limit), RAW(lh_link_pin, signature));
 
 #define AGENT LH_LINK_AGENT
 #define VAULT LH_LINK_VAULT
@@ -45,6 +67,13 @@ static const lh_link_row rows[] = {
     {LH_LINK_LOG, "log", AGENT, ANY, &shape_log},
     {LH_LINK_EVIDENCE, "evidence", AGENT, ANY, &shape_evidence},
     {LH_LINK_NO_EVIDENCE, "no_evidence", AGENT, ANY, &lh_shape_error},
+    {LH_LINK_STORAGE_ASK, "storage_ask", VAULT, NONE, &shape_storage_ask},
+    {LH_LINK_STORAGE, "storage", AGENT, NONE, &shape_storage},
+    {LH_LINK_LEASE_KEY, "lease_key", VAULT, ONE, &shape_lease_key},
+    {LH_LINK_APPROVAL, "approval", VAULT, NONE, &shape_approval},
+    {LH_LINK_WITHDRAW, "withdraw", VAULT, NONE, &shape_withdraw},
+    {LH_LINK_PIN_ASK, "pin_ask", AGENT, NONE, &shape_pin_ask},
+    {LH_LINK_PIN, "pin", VAULT, NONE, &shape_pin},
     {LH_LINK_PING, "ping", BOTH, NONE, &shape_empty},
     {LH_LINK_PONG, "pong", BOTH, NONE, &shape_empty},
 };

@@ -44,6 +44,14 @@ enum lh_link_type {
     LH_LINK_LOG = 10,
     LH_LINK_EVIDENCE = 11,
     LH_LINK_NO_EVIDENCE = 12,
+    /* Keys that the host's TPM lets expire: src/custody. */
+    LH_LINK_STORAGE_ASK = 13,
+    LH_LINK_STORAGE = 14,
+    LH_LINK_LEASE_KEY = 15,
+    LH_LINK_APPROVAL = 16,
+    LH_LINK_WITHDRAW = 17,
+    LH_LINK_PIN_ASK = 18,
+    LH_LINK_PIN = 19,
     LH_LINK_PING = 20,
     LH_LINK_PONG = 21,
 };
@@ -105,6 +113,66 @@ typedef struct {
     lh_bytes evidence; /* lh_evidence_encode's */
 } lh_link_evidence;
 
+/* The agent answers with storage. */
+typedef struct {
+    uint8_t nonce[32]; /* qualifies both statements */
+    uint8_t storage;   /* 1: the storage key, too; 0: time only */
+} lh_link_storage_ask;
+
+typedef struct {
+    char reason[64];            /* a token where the TPM could not; then the rest is empty */
+    lh_bytes storage_public;    /* TPMT_PUBLIC; empty unless asked for, as are the next two */
+    lh_bytes certify;           /* TPMS_ATTEST of TPM2_Certify */
+    lh_bytes certify_signature; /* TPMT_SIGNATURE */
+    lh_bytes time;              /* TPMS_ATTEST of TPM2_GetTime */
+    lh_bytes time_signature;    /* TPMT_SIGNATURE */
+} lh_link_storage;
+
+/* In place of a reply to that request of the stream: the agent carries it out with this key, and what follows
+ * for the handle, while the TPM allows it. The same lease may be sent again: with the same public_area it is
+ * the same key. */
+typedef struct {
+    uint64_t request; /* the message's id */
+    uint64_t handle;
+    uint8_t lease[16];
+    uint8_t kind;         /* enum lh_key_kind */
+    lh_bytes mechanisms;  /* what it may be used with: u64 CKM_ each */
+    lh_bytes public_area; /* TPMT_PUBLIC */
+    lh_bytes duplicate;   /* TPM2B_PRIVATE */
+    lh_bytes seed;        /* TPM2B_ENCRYPTED_SECRET */
+    lh_bytes approver;    /* TPMT_PUBLIC of the vault's approval key */
+    uint32_t pcr_mask;    /* of PolicyPCR */
+    uint32_t reset_count; /* of PolicyCounterTimer */
+    uint32_t restart_count;
+    uint32_t pin_index;    /* the NV index that counts uses; 0: they are not counted */
+    uint32_t expiration;   /* of the approval: TPM Time in seconds */
+    uint8_t signature[64]; /* r | s */
+} lh_link_lease_key;
+
+typedef struct {
+    uint8_t lease[16];
+    uint32_t expiration;
+    uint8_t signature[64];
+} lh_link_approval;
+
+typedef struct {
+    uint8_t lease[16];
+    char reason[64]; /* a token */
+} lh_link_withdraw;
+
+/* Counted uses are taken or were never given: more are asked for. */
+typedef struct {
+    uint8_t lease[16];
+    uint8_t nonce[32]; /* nonceTPM of the session that waits */
+    uint8_t written;   /* 1: the index has been written before */
+} lh_link_pin_ask;
+
+typedef struct {
+    uint8_t lease[16];
+    uint32_t limit;        /* uses given; 0: none, and the signature means nothing */
+    uint8_t signature[64]; /* over that write in that session */
+} lh_link_pin;
+
 enum lh_link_stream {
     LH_LINK_STREAM_NONE, /* must be 0 */
     LH_LINK_STREAM_ONE,  /* must not be 0 */
@@ -143,6 +211,13 @@ typedef union {
     lh_link_quote quote;
     lh_link_log log;
     lh_link_evidence evidence;
+    lh_link_storage_ask storage_ask;
+    lh_link_storage storage;
+    lh_link_lease_key lease_key;
+    lh_link_approval approval;
+    lh_link_withdraw withdraw;
+    lh_link_pin_ask pin_ask;
+    lh_link_pin pin;
 } lh_link_any;
 
 /* A whole frame into frame, emptied first (its max must be >= LH_LINK_SIZE_MAX for any frame to fit). value:
