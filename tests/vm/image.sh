@@ -2,28 +2,29 @@
 # What the guest boots: Debian's cloud kernel, an initial RAM file system and a root file system, made from packages of this
 # machine's Debian mirror (group `guest` of ci/packages) and the files in tests/vm/guest.
 #
-# Usage: image.sh CACHE        as root; prints the folder in which they are: vmlinuz, initrd, root.ext4
+# Usage: image.sh CACHE        as root, if they have yet to be made; prints the folder in which they are: vmlinuz, initrd, root.ext4
 # They are made once for each list of packages and each version of what makes them, and then found in CACHE. Nothing of the
 # product is in them (product.sh), and nothing is mounted for them but in a namespace that ends with this script.
 set -euo pipefail
 export LC_ALL=C TZ=UTC
 umask 022
+[ $# = 1 ] || { echo "usage: image.sh CACHE" >&2; exit 2; }
+cache=$(realpath -m "$1")
 cd "$(dirname "$0")"
 packages=../../ci/packages
-[ $# = 1 ] || { echo "usage: image.sh CACHE" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || { echo "image.sh needs root, for debootstrap" >&2; exit 1; }
-[ -n "${LH_VM_NAMESPACE:-}" ] || exec env LH_VM_NAMESPACE=1 unshare --mount --propagation private bash "$0" "$1"
 
 mapfile -t guest < <(awk '$1 == "guest" { print $2 }' $packages)
 kernel=linux-image-cloud-amd64
 modules=(virtio_pci virtio_blk virtio_console virtio-rng)
 key=$({ printf '%s\n' "$kernel" "${guest[@]}"; cat image.sh guest/init; (cd guest && find etc -type f | sort | xargs cat); } |
     sha256sum | cut -c1-16)
-cache=$(realpath -m "$1")
+dir=$cache/$key
+[ ! -e "$dir/complete" ] || { echo "$dir"; exit 0; }
+[ "$(id -u)" = 0 ] || { echo "image.sh needs root, for debootstrap" >&2; exit 1; }
+[ -n "${LH_VM_NAMESPACE:-}" ] || exec env LH_VM_NAMESPACE=1 unshare --mount --propagation private bash image.sh "$cache"
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9 # several runs make it once
-dir=$cache/$key
 [ ! -e "$dir/complete" ] || { echo "$dir"; exit 0; }
 work=$cache/work
 rm -rf "$work" "$dir"
@@ -61,6 +62,7 @@ root=$work/root
 debootstrap --variant=minbase --include="$(IFS=,; echo "${guest[*]}")" bookworm "$root" "$mirror" >>"$log" 2>&1
 chroot "$root" useradd --system --user-group --shell /usr/sbin/nologin payments
 chroot "$root" useradd --system --user-group --shell /usr/sbin/nologin leasehold
+ln -s /usr/local/etc/leasehold "$root/etc/leasehold"
 mkdir -p "$root/lib/modules/$version"
 rm -rf "$root"/usr/share/{doc,info,locale,man,lintian} "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/var/log/*
 cp -r guest/etc/. "$root/etc/"

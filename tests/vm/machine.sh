@@ -2,11 +2,11 @@
 # run are measured into a software TPM of its own; the processor is emulated (KVM is not used: machines that are virtual
 # themselves often have one that hangs).
 #
-#   vm_setup IMAGES PRODUCT       folder of image.sh, disk of product.sh
+#   vm_setup IMAGES PRODUCT VAULT     folder of image.sh, disk of product.sh, path of a unix socket
 #   vm_start; vm COMMAND; vm_stop
 #
-# The guest's port `leasehold` is a connection to the unix socket $VM_VAULT, retried each second for as long as nobody
-# listens there; `control` is vm's. Its console is $T/vm/console.log.
+# The guest's port `leasehold` is a connection to VAULT, tried again each second for as long as nobody listens there;
+# `control` is vm's. Its console is $T/vm/console.log.
 # shellcheck shell=bash disable=SC2034
 
 VM_COMMAND_LINE="console=ttyS0 ro ima_policy=tcb ima_hash=sha256 systemd.show_status=false loglevel=4"
@@ -16,20 +16,19 @@ VM_TPM_PID=
 
 vm_setup() {
     VM=$T/vm
-    VM_VAULT=$VM/vault.sock
     VM_IMAGES=$1
-    VM_PRODUCT=$2
+    VM_VAULT=$3
     VM_KERNEL=$VM_IMAGES/vmlinuz
-    mkdir -m 755 "$VM" "$VM/state"
+    mkdir -m 755 "$VM"
     mkdir -m 700 "$VM/tpm"
     cp /usr/share/OVMF/OVMF_VARS_4M.fd "$VM/vars.fd"
-    cp "$VM_PRODUCT" "$VM/product.ext4"
+    cp "$2" "$VM/product.ext4"
     mke2fs -q -F -t ext4 -b 4096 "$VM/state.ext4" 16M >"$VM/mke2fs.log" 2>&1
     swtpm_setup --tpm2 --tpmstate "$VM/tpm" --pcr-banks sha1,sha256 --config /dev/null >"$VM/tpm.log" 2>&1 ||
         die "the guest's TPM cannot be made: $(tail -n 5 "$VM/tpm.log")"
 }
 
-# vm_start: switches it on; returns when commands can be given
+# vm_start [MORE]: MORE is added to the kernel's command line; switches it on; returns when commands can be given
 vm_start() {
     rm -f "$VM/control.sock" "$VM/tpm.sock"
     swtpm socket --tpm2 --tpmstate "dir=$VM/tpm" --ctrl "type=unixio,path=$VM/tpm.sock" --terminate \
@@ -58,8 +57,8 @@ vm_start() {
 
 vm_answers() { kill -0 "$VM_PID" && "$LEASEHOLD_SOURCE/tests/vm/control.py" "$VM/control.sock" 5 true; }
 
-# vm COMMAND: one line for sh, as root in the guest; its output and exit status
-vm() { "$LEASEHOLD_SOURCE/tests/vm/control.py" "$VM/control.sock" "${VM_SECONDS:-60}" "$1"; }
+# vm COMMAND: for sh, as root in the guest; its output and exit status. Line breaks are spaces.
+vm() { "$LEASEHOLD_SOURCE/tests/vm/control.py" "$VM/control.sock" "${VM_SECONDS:-60}" "${1//$'\n'/ }"; }
 
 # vm_stop: shut down in order
 vm_stop() {

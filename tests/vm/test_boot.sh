@@ -1,0 +1,137 @@
+#!/bin/bash
+# Measured boot for real: a machine whose firmware, kernel and programs are measured into its TPM asks for keys. The vault is
+# on this machine, the agent in a virtual one (image.sh, machine.sh); between them is a virtio-serial port.
+. "$(dirname "$0")/../integration/lib.sh"
+. "$(dirname "$0")/machine.sh"
+for program in qemu-system-x86_64 swtpm_setup python3; do
+    type -P $program >/dev/null || skip "$program is not installed: ci/vm-test"
+done
+images=$("$LEASEHOLD_SOURCE/tests/vm/image.sh" "${LEASEHOLD_VM_CACHE:?where the images are: ci/vm-test}")
+freshness=10
+
+# --- the vault
+lh_setup
+lh_tpm_start
+lh_config
+echo "listen: [\"unix:$T/run/hosts.sock\"]" >>"$T/leaseholdd.yaml"
+lh_daemon_start
+lh_officers alice bob carol
+lh_init 2
+lh_parent root
+cat >"$T/policy.yaml" <<YAML
+trust_domain: test.example
+workloads:
+  - id: spiffe://test.example/payments/api
+    attest: { unit: payments-api.service, exe: /usr/local/bin/payments-api, host: { env: prod }, freshness: ${freshness}s, strength: strong }
+  - id: spiffe://test.example/payments/batch
+    attest: { unit: payments-batch.service, host: { env: prod }, freshness: ${freshness}s, strength: strong }
+  - id: spiffe://test.example/payments/staging
+    attest: { unit: payments-api.service, host: { env: staging } }
+roles:
+  - { name: invoice-signing, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa, ecdsa-sha256], ttl: 10m }
+  - { name: staging, parent: root, derive: { per: workload, key: ec-p256 }, allow: [ecdsa], ttl: 10m }
+grants:
+  - { workload: spiffe://test.example/payments/api, role: invoice-signing }
+  - { workload: spiffe://test.example/payments/batch, role: invoice-signing }
+  - { workload: spiffe://test.example/payments/staging, role: staging }
+YAML
+lh_policy "$T/policy.yaml"
+
+# --- what the test does in the guest and with the vault
+# signs PATTERN MESSAGE: the application is told to sign; what it says matches
+signs() {
+    expect_output "$2" "$1" vm "truncate -s 0 /run/payments-api.out; echo >/run/payments-api.in;
+        for i in \$(seq 300); do [ -s /run/payments-api.out ] && break; sleep 0.1; done; cat /run/payments-api.out"
+}
+# record: reference values of the guest's present run, in $T/web.yaml and $T/web.files
+record() {
+    vm "rm -rf /tmp/r; mkdir /tmp/r; leasehold reference record web --out /tmp/r --exclude /var/lib/leasehold-agent/" >"$T/last-output"
+    vm "cat /tmp/r/web.yaml" >"$T/web.yaml"
+    vm "cat /tmp/r/web.files" >"$T/web.files"
+}
+# approve_references: what was recorded last is in force, by a quorum
+approve_references() {
+    lh_propose reference.set "$T/web.yaml"
+    leasehold reference upload "$T/web.files" >"$T/last-output" 2>&1
+    lh_approve "$PROPOSAL" bob
+}
+host_shows() { leasehold host show web-1 --json | tr -d '\n' | lh_grep -qE "$1"; }
+no_leases() { leasehold lease list --json | tr -d ' \n' | lh_grep -q '"leases":\[\]'; }
+# explains REASON: the last refusal has it
+explains() { leasehold explain --json | tr -d '\n' | lh_grep -qE "\"reason\": *\"$1\""; }
+
+# --- the first boot: the agent's identity, and what runs there
+mkdir -p "$T/disk/etc/leasehold"
+cat >"$T/disk/etc/leasehold/agent.yaml" <<YAML
+vault: device:/dev/virtio-ports/leasehold
+vault_key: $(leasehold status --json | json_get vault_key)
+YAML
+"$LEASEHOLD_SOURCE/tests/vm/product.sh" "$LEASEHOLD_BUILD" "$T/product.ext4" "$T/disk" >"$T/last-output" 2>&1
+vm_setup "$images" "$T/product.ext4" "$T/run/hosts.sock"
+began=$SECONDS
+vm_start
+step "firmware, kernel and systemd have started ($((SECONDS - began)) s)"
+expect_ok "systemd runs, no unit has failed" vm "systemctl is-system-running --wait"
+expect_ok "the host's identity" vm "leasehold-agent --identity"
+cp "$T/last-output" "$T/identity.json"
+vm "systemctl start payments-api payments-batch" >"$T/last-output" 2>&1 || true # the latter gets no key
+signs '^0x[0-9a-f]+ ' "without enrolment there is no key"
+record
+approve_references
+lh_propose_and_approve host.enrol web-1 --identity "$T/identity.json" --reference web --label env=prod
+wait_until 60 "the enrolled host connects" host_shows '"connected": *true'
+
+# --- leases on the real logs
+signs '^ok [0-9a-f]{32}' "the unit's process signs under a lease"
+lease=$(sed -n 's/^ok //p' "$T/last-output")
+expect_output "an unchanged program of Debian's signs, too" 'status=0/SUCCESS|Deactivated successfully' \
+    vm "systemctl start payments-batch && systemctl status payments-batch --no-pager; cat /run/payments-batch.out; journalctl -u payments-batch --no-pager | tail -n 3"
+leasehold lease show "$lease" --json >"$T/lease.json"
+grep -q 'payments-api.service' "$T/lease.json" || die "the lease does not name the unit: $(cat "$T/lease.json")"
+verity=$(vm "fsverity measure /usr/local/bin/payments-api" | cut -d' ' -f1)
+step "the application's fs-verity digest: $verity"
+expect_fail "root's shell gets no key, being another unit" . vm "echo | timeout 30 /usr/local/bin/payments-api \
+    /usr/local/lib/pkcs11/leasehold-pkcs11.so invoice-signing | grep '^ok'"
+sleep $((freshness + 2))
+leasehold lease list --json | lh_grep -q "$lease" || die "the lease has not outlived its evidence's freshness"
+step "the lease outlives one evidence, as long as the next is good"
+
+# --- an unknown program
+vm "cp /usr/bin/true /tmp/unknown && echo >>/tmp/unknown && /tmp/unknown"
+began=$SECONDS
+wait_until $((freshness + 5)) "the leases end when an unknown program has run" no_leases
+step "an unknown program has run: the leases have ended after $((SECONDS - began)) s"
+wait_until 5 "the host's drift names it" host_shows '/tmp/unknown'
+step "host show names the program"
+signs '^0x[0-9a-f]+ ' "no new lease on that host"
+
+# --- the same machine after a reboot
+vm_stop
+wait_until 10 "the vault notices that the host has gone" host_shows '"connected": *false'
+vm_start
+vm "systemctl start payments-api"
+signs '^ok [0-9a-f]{32}' "a reboot without that program, and the unit's process signs again"
+
+# --- another command line
+vm_stop
+vm_start leasehold.changed=1
+vm "systemctl start payments-api"
+signs '^0x[0-9a-f]+ ' "with another kernel command line there is no key"
+wait_until 5 "host show says that PCR 9 has changed" host_shows '"pcr": *9'
+record
+approve_references
+signs '^ok [0-9a-f]{32}' "a quorum has approved that command line, and the unit's process signs"
+
+# --- another kernel
+vm_stop
+cp "$VM_KERNEL" "$VM/vmlinuz"
+printf 'another build' >>"$VM/vmlinuz"
+VM_KERNEL=$VM/vmlinuz
+vm_start leasehold.changed=1
+vm "systemctl start payments-api"
+signs '^0x[0-9a-f]+ ' "with another kernel there is no key"
+wait_until 5 "host show says that PCR 4 has changed" host_shows '"pcr": *4'
+record
+approve_references
+signs '^ok [0-9a-f]{32}' "a quorum has approved that kernel, and the unit's process signs"
+vm_stop
