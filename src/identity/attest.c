@@ -130,7 +130,27 @@ static lh_err read_cgroup(int proc, lh_identity *id)
     LH_TRY(lh_proc_file_read(proc, "cgroup", &text));
     LH_TRY(lh_proc_cgroup_parse(lh_buf_bytes(&text), id->cgroup, sizeof(id->cgroup)));
     lh_proc_unit_parse(id->cgroup, id->unit, sizeof(id->unit)); /* false leaves "" */
+    lh_proc_container_parse(id->cgroup, &id->container_runtime, id->container_id, id->pod);
     return LH_SUCCESS;
+}
+
+/* Where the system manager says which start of a unit this is: a link in a folder of root's. Its value in the
+ * process's environment is the process's own to change. Source: systemd, the ABI of /run/systemd/units. */
+#define INVOCATIONS "/run/systemd/units/invocation:"
+
+static void read_invocation(lh_identity *id)
+{
+    char path[sizeof(INVOCATIONS) + LH_IDENTITY_UNIT_SIZE];
+    char value[LH_IDENTITY_INVOCATION_SIZE];
+    if (!id->unit[0])
+        return;
+    snprintf(path, sizeof(path), INVOCATIONS "%s", id->unit);
+    ssize_t len = readlinkat(AT_FDCWD, path, value, sizeof(value));
+    if (len != LH_IDENTITY_INVOCATION_SIZE - 1)
+        return; /* none, or not of systemd's form */
+    value[len] = '\0';
+    if (strspn(value, "0123456789abcdef") == (size_t)len)
+        memcpy(id->invocation, value, sizeof(value));
 }
 
 static bool selinux_enforces(void)
@@ -199,6 +219,7 @@ static lh_err read_all(lh_attest *attest, int proc, lh_identity *id)
     LH_TRY(read_namespaces(attest, proc, id));
     LH_TRY(lh_exe_read(attest->exe, proc, id));
     LH_TRY(read_cgroup(proc, id));
+    read_invocation(id);
     LH_TRY(read_label(proc, id));
     return make_fingerprint(attest, proc, &stat, id);
 }

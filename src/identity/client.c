@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "identity/attest_wire.h"
+#include "identity/pods.h"
 #include "proc/fd.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -40,6 +42,7 @@ struct lh_identity_client {
     size_t waiting;
     uint64_t next_id;
     bool gone;
+    lh_pods_file *pods; /* NULL: pods have no labels */
 };
 
 static lh_err raise_gone(void)
@@ -126,6 +129,7 @@ void lh_identity_client_free(lh_identity_client *client)
     if (client->receiving)
         pthread_join(client->receiver, NULL);
     lh_fd_close(client->fd);
+    lh_pods_file_free(client->pods);
     pthread_mutex_destroy(&client->lock);
     free(client);
 }
@@ -248,6 +252,22 @@ static lh_err call(lh_identity_client *client, lh_attest_request *request, int p
     return err;
 }
 
+lh_err lh_identity_client_set_pods(lh_identity_client *client, const char *path)
+{
+    return lh_pods_file_new(path, &client->pods);
+}
+
+/* A user without a name, or with one that is too long, has none. */
+static void look_up_user(lh_identity *identity)
+{
+    char buffer[16384];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    if (getpwuid_r(identity->uid, &entry, buffer, sizeof(buffer), &found) == 0 && found &&
+        strlen(found->pw_name) < sizeof(identity->user))
+        snprintf(identity->user, sizeof(identity->user), "%s", found->pw_name);
+}
+
 lh_err lh_identity_read(lh_identity_client *client, pid_t pid, int pidfd, lh_identity *ret)
 {
     if (pid <= 0 || pidfd < 0)
@@ -257,7 +277,11 @@ lh_err lh_identity_read(lh_identity_client *client, pid_t pid, int pidfd, lh_ide
     LH_TRY(call(client, &request, pidfd, &w));
     if (w.reply.identity.pid != pid)
         return LH_FAIL(LH_E_INTERNAL, "the attest process answered for another process");
-    *ret = w.reply.identity;
+    lh_identity *identity = &w.reply.identity;
+    look_up_user(identity);
+    if (client->pods && identity->pod[0])
+        LH_TRY(lh_pods_file_labels(client->pods, identity->pod, identity->pod_labels));
+    *ret = *identity;
     return LH_SUCCESS;
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fsverity.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -404,6 +405,28 @@ static lh_err read_link(int proc, char *path, size_t size)
     return LH_SUCCESS;
 }
 
+/* The digest of the Merkle tree by which the kernel checks every page of the file that is read; most files
+ * have none. Only SHA-256's counts. Source: Linux Documentation/filesystems/fsverity.rst,
+ * FS_IOC_MEASURE_VERITY. */
+static void read_verity(int proc, const file_key *key, lh_identity *id)
+{
+    _Alignas(struct fsverity_digest) uint8_t space[sizeof(struct fsverity_digest) + 64];
+    struct fsverity_digest *measured = (struct fsverity_digest *)space;
+    measured->digest_size = 64;
+    LH_AUTO_FD fd = openat(proc, "exe", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct statx st;
+    if (fd < 0 || stat_cached(fd, &st) != 0)
+        return;
+    file_key opened = key_of(&st);
+    if (!key_equal(&opened, key) || ioctl(fd, FS_IOC_MEASURE_VERITY, measured) != 0)
+        return;
+    if (measured->digest_algorithm != FS_VERITY_HASH_ALG_SHA256 ||
+        measured->digest_size != sizeof(id->exe_verity))
+        return;
+    memcpy(id->exe_verity, measured->digest, sizeof(id->exe_verity));
+    id->flags |= LH_IDENTITY_EXE_VERITY;
+}
+
 lh_err lh_exe_read(lh_exe_reader *reader, int proc, lh_identity *identity)
 {
     LH_TRY(read_link(proc, identity->exe_path, sizeof(identity->exe_path)));
@@ -430,5 +453,6 @@ lh_err lh_exe_read(lh_exe_reader *reader, int proc, lh_identity *identity)
     if (identity->exe_status != LH_EXE_OK)
         return LH_SUCCESS;
     check_path(reader, identity->exe_path, &key, lh_buf_bytes(&own), &identity->flags);
+    read_verity(proc, &key, identity);
     return read_digest(reader, proc, &key, identity);
 }

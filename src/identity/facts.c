@@ -2,7 +2,8 @@
 
 #include "codec/bin.h"
 
-#define FACTS_VERSION 1
+#define FACTS_VERSION 2
+#define FLAGS_1 ((1u << 7) - 1) /* that version 1 had */
 
 void lh_facts_encode(const lh_identity *identity, lh_buf *out)
 {
@@ -28,6 +29,13 @@ void lh_facts_encode(const lh_identity *identity, lh_buf *out)
     lh_put_str(out, identity->cgroup);
     lh_put_str(out, identity->unit);
     lh_put_str(out, identity->lsm_label);
+    lh_put_raw(out, identity->exe_verity, sizeof(identity->exe_verity));
+    lh_put_str(out, identity->invocation);
+    lh_put_u8(out, (uint8_t)identity->container_runtime);
+    lh_put_str(out, identity->container_id);
+    lh_put_str(out, identity->pod);
+    lh_put_str(out, identity->pod_labels);
+    lh_put_str(out, identity->user);
     lh_put_raw(out, identity->exec_fingerprint, sizeof(identity->exec_fingerprint));
 }
 
@@ -45,12 +53,26 @@ static void read_exe(lh_reader *r, lh_identity *id)
     lh_read_str(r, id->exe_path, sizeof(id->exe_path));
 }
 
+static void read_version_2(lh_reader *r, lh_identity *id)
+{
+    lh_read_into(r, id->exe_verity, sizeof(id->exe_verity));
+    lh_read_str(r, id->invocation, sizeof(id->invocation));
+    uint8_t runtime = lh_read_u8(r);
+    r->bad = r->bad || runtime >= LH_CONTAINER_COUNT;
+    id->container_runtime = r->bad ? LH_CONTAINER_NONE : (enum lh_container_runtime)runtime;
+    lh_read_str(r, id->container_id, sizeof(id->container_id));
+    lh_read_str(r, id->pod, sizeof(id->pod));
+    lh_read_str(r, id->pod_labels, sizeof(id->pod_labels));
+    lh_read_str(r, id->user, sizeof(id->user));
+}
+
 lh_err lh_facts_decode(lh_bytes bytes, lh_identity *ret)
 {
     lh_identity id = {0};
     lh_reader r = lh_reader_new(bytes);
-    if (lh_read_u8(&r) != FACTS_VERSION)
-        return LH_FAIL(LH_E_CORRUPT, "facts of a process in a format that is not version %d", FACTS_VERSION);
+    const uint8_t version = lh_read_u8(&r);
+    if (version != 1 && version != FACTS_VERSION)
+        return LH_FAIL(LH_E_CORRUPT, "facts of a process in a format past version %d", FACTS_VERSION);
     id.pid = (pid_t)lh_read_u32(&r);
     id.start_time = lh_read_u64(&r);
     lh_read_into(&r, id.boot_id, sizeof(id.boot_id));
@@ -65,8 +87,11 @@ lh_err lh_facts_decode(lh_bytes bytes, lh_identity *ret)
     lh_read_str(&r, id.cgroup, sizeof(id.cgroup));
     lh_read_str(&r, id.unit, sizeof(id.unit));
     lh_read_str(&r, id.lsm_label, sizeof(id.lsm_label));
+    if (version > 1)
+        read_version_2(&r, &id);
     lh_read_into(&r, id.exec_fingerprint, sizeof(id.exec_fingerprint));
-    r.bad = r.bad || id.pid <= 0 || id.tracer_pid < 0 || (id.flags & ~(uint32_t)LH_IDENTITY_FLAGS_ALL) != 0;
+    r.bad = r.bad || id.pid <= 0 || id.tracer_pid < 0 ||
+            (id.flags & ~(version > 1 ? (uint32_t)LH_IDENTITY_FLAGS_ALL : FLAGS_1)) != 0;
     LH_TRY(lh_read_done(&r, "facts of a process"));
     *ret = id;
     return LH_SUCCESS;

@@ -11,6 +11,8 @@ static const char *exe_difference(const lh_identity *a, const lh_identity *b)
         return "exe-changed";
     if (a->exe_status != b->exe_status || DIFFERS(exe_sha256))
         return "exe-sha256";
+    if (DIFFERS(exe_verity))
+        return "exe-verity";
     return NULL;
 }
 
@@ -33,6 +35,14 @@ const char *lh_identity_difference(const lh_identity *a, const lh_identity *b)
         return "namespace";
     if (TEXT_DIFFERS(cgroup) || TEXT_DIFFERS(unit))
         return "cgroup";
+    if (TEXT_DIFFERS(invocation))
+        return "invocation";
+    if (a->container_runtime != b->container_runtime || TEXT_DIFFERS(container_id) || TEXT_DIFFERS(pod))
+        return "container";
+    if (TEXT_DIFFERS(pod_labels))
+        return "pod-labels";
+    if (TEXT_DIFFERS(user))
+        return "user";
     if (TEXT_DIFFERS(lsm_label))
         return "lsm-label";
     if (DIFFERS(flags))
@@ -72,4 +82,15 @@ const char *lh_exe_status_name(enum lh_exe_status status)
         [LH_EXE_TOO_SLOW] = "too-slow",
         [LH_EXE_UNREADABLE] = "unreadable"};
     return (unsigned)status < LH_EXE_STATUS_COUNT ? names[status] : "unknown";
+}
+
+const char *lh_container_runtime_name(enum lh_container_runtime runtime)
+{
+    static const char *const names[LH_CONTAINER_COUNT] = {[LH_CONTAINER_NONE] = "none",
+        [LH_CONTAINER_DOCKER] = "docker",
+        [LH_CONTAINER_PODMAN] = "podman",
+        [LH_CONTAINER_CONTAINERD] = "containerd",
+        [LH_CONTAINER_CRIO] = "cri-o",
+        [LH_CONTAINER_KUBERNETES] = "kubernetes"};
+    return (unsigned)runtime < LH_CONTAINER_COUNT ? names[runtime] : "unknown";
 }

@@ -12,6 +12,11 @@
 #define LH_IDENTITY_PATH_SIZE 1024 /* bytes in a path, NUL included; a longer one is refused */
 #define LH_IDENTITY_UNIT_SIZE 256  /* unit names have at most 255 bytes (systemd's UNIT_NAME_MAX) */
 #define LH_IDENTITY_LSM_SIZE 512
+#define LH_IDENTITY_INVOCATION_SIZE 33  /* 32 hex digits */
+#define LH_IDENTITY_CONTAINER_SIZE 65   /* 64 hex digits */
+#define LH_IDENTITY_POD_SIZE 37         /* a UUID with hyphens, or 32 hex digits (a static pod) */
+#define LH_IDENTITY_POD_LABELS_SIZE 512 /* "NAME=VALUE" and a line break each, sorted */
+#define LH_IDENTITY_USER_SIZE 65        /* a user's name */
 
 /* Why an executable's digest does not count. OK is the only one with which it does. */
 enum lh_exe_status {
@@ -25,6 +30,17 @@ enum lh_exe_status {
     LH_EXE_STATUS_COUNT
 };
 
+/* Who made the container that a process is in, by the name of its cgroup. */
+enum lh_container_runtime {
+    LH_CONTAINER_NONE = 0,
+    LH_CONTAINER_DOCKER,
+    LH_CONTAINER_PODMAN,
+    LH_CONTAINER_CONTAINERD,
+    LH_CONTAINER_CRIO,
+    LH_CONTAINER_KUBERNETES, /* a pod's, of a runtime that does not name itself */
+    LH_CONTAINER_COUNT
+};
+
 enum {
     LH_IDENTITY_MIXED_IDS = 1 << 0, /* real, effective, saved and file system uid or gid are not all equal */
     LH_IDENTITY_OTHER_USER_NS = 1 << 1,  /* not our user namespace: it can forge pids and mounts */
@@ -34,7 +50,8 @@ enum {
     LH_IDENTITY_EXE_PATH_TRUSTED =
         1 << 5,                        /* and it and every folder above are root's, writable by nobody else */
     LH_IDENTITY_LSM_CONFINED = 1 << 6, /* lsm_label is there and is not an "unconfined" one */
-    LH_IDENTITY_FLAGS_ALL = (1 << 7) - 1
+    LH_IDENTITY_EXE_VERITY = 1 << 7,   /* exe_verity is the executable's fs-verity digest */
+    LH_IDENTITY_FLAGS_ALL = (1 << 8) - 1
 };
 
 typedef struct {
@@ -64,6 +81,16 @@ typedef struct {
                                        */
     char lsm_label[LH_IDENTITY_LSM_SIZE]; /* "" where there is none */
 
+    uint8_t
+        exe_verity[32]; /* zero without LH_IDENTITY_EXE_VERITY: the kernel then checks what is read of it */
+    char invocation[LH_IDENTITY_INVOCATION_SIZE]; /* of unit: a new one at each start; "" where not known */
+    enum lh_container_runtime container_runtime;
+    char container_id[LH_IDENTITY_CONTAINER_SIZE]; /* "" where it is in none that root's runtimes made */
+    char pod[LH_IDENTITY_POD_SIZE];                /* Kubernetes' uid of the pod; "" where there is none */
+    /* Filled in by main or agent, not by the attest process, which looks up no names (client.h). */
+    char pod_labels[LH_IDENTITY_POD_LABELS_SIZE]; /* "" where there are none */
+    char user[LH_IDENTITY_USER_SIZE];             /* of uid on this host; "" where it has no name */
+
     uint8_t exec_fingerprint[32]; /* changes at each exec (needs ASLR where the executable stays the same) */
 } lh_identity;
 
@@ -90,5 +117,7 @@ enum {
 unsigned lh_identity_strength(const lh_identity *identity);
 
 const char *lh_exe_status_name(enum lh_exe_status status);
+/* "docker"; "none". */
+const char *lh_container_runtime_name(enum lh_container_runtime runtime);
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef LH_IDENTITY_PROCFS_H
 #define LH_IDENTITY_PROCFS_H
 
-#include "base/bytes.h"
+#include "identity/identity.h"
 
 #include <sys/types.h>
 
@@ -38,6 +38,18 @@ LH_MUST lh_err lh_proc_cgroup_parse(lh_bytes text, char *ret_path, size_t size);
  * managers and containers can make any name below their own cgroup. ret_unit: LH_IDENTITY_UNIT_SIZE bytes, ""
  * where false. */
 bool lh_proc_unit_parse(const char *path, char *ret_unit, size_t size);
+
+/* The container that a cgroup's path says a process is in. Only where the path begins as a runtime of root's
+ * makes it, from the root of the hierarchy: user managers and containers can make any name below their own.
+ * False where it is none; then the strings are "". Sizes: LH_IDENTITY_CONTAINER_SIZE, LH_IDENTITY_POD_SIZE.
+ *   /docker/ID, /system.slice/docker-ID.scope
+ *   /libpod_parent/libpod-ID, /machine.slice/libpod-ID.scope
+ *   /kubepods[/QOS]/podUID/ID,
+ * /kubepods.slice[/kubepods-QOS.slice]/kubepods[-QOS]-podUID.slice/RUNTIME-ID.scope (QOS: burstable or
+ * besteffort; RUNTIME: cri-containerd, crio, docker, libpod) or anything below one of them. Source: Docker's,
+ * Podman's and kubelet's documented cgroup drivers. */
+bool lh_proc_container_parse(
+    const char *path, enum lh_container_runtime *ret_runtime, char *ret_id, char *ret_pod);
 
 typedef struct {
     uint64_t id;

@@ -26,6 +26,9 @@
 #ifndef NS_GET_USERNS
 #define NS_GET_USERNS 0xb701 /* ioctl_ns(2) */
 #endif
+#ifndef FS_IOC_MEASURE_VERITY
+#define FS_IOC_MEASURE_VERITY 0xc0046686 /* linux/fsverity.h */
+#endif
 
 /* Open for reading only: none of these flags. */
 #define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
@@ -95,6 +98,7 @@ static lh_err add_attest(scmp_filter_ctx ctx)
     LH_TRY(allow_where(ctx, "openat", 2, OPEN_WRITES, O_RDONLY));
     LH_TRY(allow_where(ctx, "write", 0, UINT32_MAX, STDERR_FILENO));
     LH_TRY(allow_where(ctx, "ioctl", 1, UINT32_MAX, NS_GET_USERNS));
+    LH_TRY(allow_where(ctx, "ioctl", 1, UINT32_MAX, FS_IOC_MEASURE_VERITY));
     LH_TRY(allow_where(ctx, "mmap", 2, PROT_EXEC, 0));
     return allow_where(ctx, "mprotect", 2, PROT_EXEC, 0);
 }

@@ -23,9 +23,12 @@ static void reply(lh_bytes input)
     lh_attest_reply decoded;
     if (!lh_ok(lh_attest_reply_decode(input, &decoded)))
         return;
+    /* Facts of version 1 are written as of version 2: what matters is that they say the same. */
     LH_AUTO(lh_buf_free) lh_buf again = LH_BUF_INIT(LH_ATTEST_MESSAGE_MAX);
     lh_attest_reply_encode(&decoded, &again);
-    if (!lh_bytes_equal(input, lh_buf_bytes(&again)))
+    lh_attest_reply back;
+    if (!lh_ok(lh_attest_reply_decode(lh_buf_bytes(&again), &back)) || back.code != decoded.code ||
+        (decoded.code == LH_OK && !lh_identity_same(&decoded.identity, &back.identity)))
         abort();
 }
 
@@ -36,7 +39,10 @@ static void facts(lh_bytes input)
         return;
     LH_AUTO(lh_buf_free) lh_buf again = LH_BUF_INIT(LH_FACTS_MAX);
     lh_facts_encode(&decoded, &again);
-    if (!lh_bytes_equal(input, lh_buf_bytes(&again)))
+    lh_identity back;
+    if (!lh_ok(lh_facts_decode(lh_buf_bytes(&again), &back)) || !lh_identity_same(&decoded, &back))
+        abort();
+    if (input.data[0] != 1 && !lh_bytes_equal(input, lh_buf_bytes(&again)))
         abort();
 }
 

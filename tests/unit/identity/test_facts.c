@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -35,10 +36,25 @@ static lh_identity sample(void)
     return id;
 }
 
+/* With what version 2 added. */
+static lh_identity full_sample(void)
+{
+    lh_identity id = sample();
+    id.flags |= LH_IDENTITY_EXE_VERITY;
+    id.exe_verity[0] = 0x77;
+    (void)snprintf(id.invocation, sizeof(id.invocation), "%s", "00112233445566778899aabbccddeeff");
+    id.container_runtime = LH_CONTAINER_CRIO;
+    memset(id.container_id, 'c', sizeof(id.container_id) - 1);
+    (void)snprintf(id.pod, sizeof(id.pod), "%s", "0f3c5a1e-7b1d-4c6e-9f00-4b1c2d3e4f50");
+    (void)snprintf(id.pod_labels, sizeof(id.pod_labels), "%s", "app=payments\n");
+    (void)snprintf(id.user, sizeof(id.user), "%s", "payments");
+    return id;
+}
+
 static void round_trip(void **state)
 {
     (void)state;
-    lh_identity id = sample();
+    lh_identity id = full_sample();
     LH_AUTO(lh_buf_free) lh_buf bytes = LH_BUF_INIT(LH_FACTS_MAX);
     lh_facts_encode(&id, &bytes);
     assert_true(lh_ok(lh_buf_status(&bytes)));
@@ -59,6 +75,11 @@ static void the_largest_fits(void **state)
     memset(id.cgroup, 'a', sizeof(id.cgroup) - 1);
     memset(id.unit, 'a', sizeof(id.unit) - 1);
     memset(id.lsm_label, 'a', sizeof(id.lsm_label) - 1);
+    memset(id.container_id, 'a', sizeof(id.container_id) - 1);
+    memset(id.invocation, 'a', sizeof(id.invocation) - 1);
+    memset(id.pod, 'a', sizeof(id.pod) - 1);
+    memset(id.pod_labels, 'a', sizeof(id.pod_labels) - 1);
+    memset(id.user, 'a', sizeof(id.user) - 1);
     LH_AUTO(lh_buf_free) lh_buf bytes = LH_BUF_INIT(LH_FACTS_MAX);
     lh_facts_encode(&id, &bytes);
     lh_identity back;
@@ -88,10 +109,37 @@ static void version_1_is_read(void **state)
     assert_null(lh_identity_difference(&id, &back));
 }
 
+/* Version 2 as it was first written: this never changes. */
+static void version_2_is_read(void **state)
+{
+    (void)state;
+    static const char hex[] =
+        "020000002a000000000000223d01020300000000000000000000000000000003e8000003e9000000d0000000"
+        "0000000000effffffd00000000effffffc00000000f000000000090807000000000000000000000000000000"
+        "0000000000000000000000000000000000000000000100000000000000020000000000000003ffffffffffff"
+        "fffc0000000000000005000000112f7573722f62696e2f7061796d656e74730000001e2f73797374656d2e73"
+        "6c6963652f7061796d656e74732e73657276696365000000107061796d656e74732e73657276696365000000"
+        "127061796d656e74732028656e666f7263652977000000000000000000000000000000000000000000000000"
+        "0000000000000000000020303031313232333334343535363637373838393961616262636364646565666604"
+        "0000004063636363636363636363636363636363636363636363636363636363636363636363636363636363"
+        "6363636363636363636363636363636363636363636363630000002430663363356131652d376231642d3463"
+        "36652d396630302d3462316332643365346635300000000d6170703d7061796d656e74730a00000008706179"
+        "6d656e7473ee00000000000000000000000000000000000000000000000000000000000000";
+    uint8_t bytes[sizeof(hex) / 2];
+    assert_true(lh_ok(lh_unhex(hex, bytes, sizeof(hex) / 2)));
+    lh_identity back;
+    assert_true(lh_ok(lh_facts_decode(LH_BYTES(bytes, sizeof(hex) / 2), &back)));
+    lh_identity id = full_sample();
+    assert_null(lh_identity_difference(&id, &back));
+    LH_AUTO(lh_buf_free) lh_buf again = LH_BUF_INIT(LH_FACTS_MAX);
+    lh_facts_encode(&back, &again);
+    assert_true(lh_bytes_equal(LH_BYTES(bytes, sizeof(hex) / 2), lh_buf_bytes(&again)));
+}
+
 static void malformed_facts_are_refused(void **state)
 {
     (void)state;
-    lh_identity id = sample();
+    lh_identity id = full_sample();
     LH_AUTO(lh_buf_free) lh_buf bytes = LH_BUF_INIT(LH_FACTS_MAX);
     lh_facts_encode(&id, &bytes);
     lh_identity back = {.pid = 7};
@@ -100,7 +148,7 @@ static void malformed_facts_are_refused(void **state)
     lh_put_u8(&bytes, 0);
     assert_int_equal(lh_facts_decode(lh_buf_bytes(&bytes), &back).code, LH_E_CORRUPT);
     bytes.len--;
-    bytes.data[0] = 2; /* another version */
+    bytes.data[0] = 3; /* another version */
     assert_int_equal(lh_facts_decode(lh_buf_bytes(&bytes), &back).code, LH_E_CORRUPT);
     assert_int_equal(back.pid, 7);
     id.pid = 0;
@@ -114,6 +162,11 @@ static void malformed_facts_are_refused(void **state)
     assert_int_equal(lh_facts_decode(lh_buf_bytes(&none), &back).code, LH_E_CORRUPT);
     id = sample();
     id.exe_status = LH_EXE_STATUS_COUNT;
+    lh_buf_clear(&none);
+    lh_facts_encode(&id, &none);
+    assert_int_equal(lh_facts_decode(lh_buf_bytes(&none), &back).code, LH_E_CORRUPT);
+    id = sample();
+    id.container_runtime = LH_CONTAINER_COUNT;
     lh_buf_clear(&none);
     lh_facts_encode(&id, &none);
     assert_int_equal(lh_facts_decode(lh_buf_bytes(&none), &back).code, LH_E_CORRUPT);
@@ -154,6 +207,13 @@ static void every_field_is_compared(void **state)
     DIFFERENCE(unit[1] = 'x', "cgroup");
     DIFFERENCE(lsm_label[1] = 'x', "lsm-label");
     DIFFERENCE(exec_fingerprint[31] = 1, "exec");
+    DIFFERENCE(exe_verity[31] = 1, "exe-verity");
+    DIFFERENCE(invocation[0] = 'x', "invocation");
+    DIFFERENCE(container_runtime = LH_CONTAINER_DOCKER, "container");
+    DIFFERENCE(container_id[0] = 'x', "container");
+    DIFFERENCE(pod[0] = 'x', "container");
+    DIFFERENCE(pod_labels[0] = 'x', "pod-labels");
+    DIFFERENCE(user[0] = 'x', "user");
 }
 
 static void strength_counts_what_is_believed(void **state)
@@ -223,6 +283,7 @@ int main(void)
         cmocka_unit_test(round_trip),
         cmocka_unit_test(the_largest_fits),
         cmocka_unit_test(version_1_is_read),
+        cmocka_unit_test(version_2_is_read),
         cmocka_unit_test(malformed_facts_are_refused),
         cmocka_unit_test(every_field_is_compared),
         cmocka_unit_test(strength_counts_what_is_believed),
