@@ -78,5 +78,19 @@
 #define LH_LIMIT_IMA_ENTRIES 1000000        /* entries of a host's IMA log */
 #define LH_LIMIT_IMA_DATA 16384             /* bytes of template data of one entry */
 #define LH_LIMIT_DIGESTS 16777216           /* digests of files stored for all hosts */
+#define LH_LIMIT_LISTEN 16                  /* addresses at which hosts are listened for */
+#define LH_LIMIT_LISTEN_TEXT 120            /* bytes in one of them */
+#define LH_LIMIT_CHANNELS 1024              /* channels of hosts that are welcome */
+#define LH_LIMIT_STRANGERS 256              /* channels of which it is not known yet: the oldest makes room */
+#define LH_LIMIT_STRANGERS_SOURCE 16        /* of those, from one address */
+#define LH_LIMIT_STRANGER_MS 30000          /* milliseconds until such a one is dropped */
+#define LH_LIMIT_LINK_JOBS 256              /* frames of one channel that wait for a thread */
+#define LH_LIMIT_LINK_JOB_BYTES 4194304     /* bytes that they take */
+#define LH_LIMIT_LINK_QUEUE_BYTES 16777216  /* bytes that wait to be sent to one host */
+#define LH_LIMIT_EVIDENCE_MS 15000          /* milliseconds in which a host answers a nonce */
+#define LH_LIMIT_EVIDENCE_WAITERS 256       /* requests for evidence that one host has not answered */
+#define LH_LIMIT_HOST_LINKS 4096            /* channels to hosts, activated or not */
+#define LH_LIMIT_HOST_LINKS_WAITING 8       /* of one host, that are not activated yet */
+#define LH_LIMIT_HOST_STREAMS 1024          /* applications' connections on one channel */
 
 #endif

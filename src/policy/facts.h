@@ -38,6 +38,7 @@ typedef struct {
     const char *host; /* its name, for holds; NULL where it has none */
     const lh_policy_label *host_labels;
     size_t host_label_count;
+    const char *source;    /* network address that it is connected from, as text; NULL where there is none */
     const char *assurance; /* "self", … for texts; NULL where there is no evidence */
     bool evidence_ok;      /* the verifier accepted the host's evidence */
     int64_t evidence_age;  /* seconds since the evidence's nonce was issued */

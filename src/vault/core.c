@@ -335,6 +335,7 @@ lh_err lh_vault_core_reopen_for_officers(lh_vault *v)
 
 void lh_vault_core_close(lh_vault *v)
 {
+    lh_hosts_shut(v->hosts);
     lh_standalone_end(v); /* before the rules go, without which nobody sees a partition */
     pthread_mutex_lock(&v->mutex);
     lh_core *core = v->core;

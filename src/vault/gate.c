@@ -139,7 +139,8 @@ bool lh_gate_may_see(void *arg, uint64_t number)
     lh_resident *r = arg;
     lh_gate *g = &r->gate;
     verdict v = {0};
-    if (atomic_load(&r->voided) || atomic_load(&r->home->closed))
+    /* Users of a partition are users of this host: nobody elsewhere is one of them. */
+    if (r->peer->options.remote || atomic_load(&r->voided) || atomic_load(&r->home->closed))
         return false;
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(r->home->vault);
     if (!rules)
@@ -186,7 +187,7 @@ static void put_on_record(
     pthread_mutex_lock(&r->mutex);
     snprintf(role, sizeof(role), "partition %s", r->gate.partition);
     pthread_mutex_unlock(&r->mutex);
-    const lh_refusal_facts facts = {who, options->pid, options->uid, role, reason, rule, text};
+    const lh_refusal_facts facts = {who, options->pid, options->uid, role, reason, rule, text, NULL};
     pthread_rwlock_rdlock(&v->core_lock);
     lh_vault_refuse(v, &facts);
     pthread_rwlock_unlock(&v->core_lock);

@@ -6,6 +6,7 @@
  *   issue_locks  one of them around issuing to a process, so that it is issued to once.
  *   sweeping     around a sweep, so that each lease's end is written once.
  *   peers_mutex  the list of peers; a peer's own may be taken within.
+ *   of hosts     host_internal.h: one that is appraising, then that of the registry.
  *   mutex        short: state, rules, chain pointer, lease table, refusals. Never held while waiting.
  */
 #ifndef LH_VAULT_INTERNAL_H
@@ -20,6 +21,7 @@
 #include "quorum/parent.h"
 #include "quorum/proposal.h"
 #include "seal/seal.h"
+#include "vault/host.h"
 #include "vault/partition.h"
 #include "vault/peer.h"
 #include "verify/evidence.h"
@@ -44,6 +46,8 @@ typedef struct {
     size_t hold_count;
     lh_state_parent *parents;
     size_t parent_count;
+    lh_policy_label **host_labels; /* of governed.hosts, by place; names and values are the enrolment's */
+    uint64_t references_version;
     lh_state governed; /* standalone partitions and certificates of leased keys; nothing else of it is set */
 } lh_rules;
 
@@ -68,6 +72,7 @@ typedef struct {
 
 typedef struct {
     int64_t at;
+    char host[LH_LIMIT_NAME + 1]; /* the enrolled host that pid and uid are of; "": the vault's own */
     pid_t pid;
     uid_t uid;
     char exe[256];
@@ -85,6 +90,9 @@ typedef struct lh_filesets lh_filesets;
 
 /* A process that holds leases: its end is the end of them. */
 typedef struct lh_holder lh_holder;
+
+typedef struct lh_hosts lh_hosts;           /* host.h */
+typedef struct lh_self_watch lh_self_watch; /* host_self.c */
 
 struct lh_vault {
     lh_vault_options options;
@@ -118,6 +126,9 @@ struct lh_vault {
     lh_peer *peers;                     /* all there are; under peers_mutex */
     pthread_mutex_t peers_mutex;        /* before a peer's own */
     lh_filesets *filesets;              /* of reference values: fileset.h */
+    lh_hosts *hosts;
+    lh_self_watch *self_watch;
+    atomic_int_fast64_t self_good_ms; /* boot time of the nonce of this host's last good evidence */
     lh_lease_table *leases;
     lh_holder *holders;
     lh_refusal refusals[REFUSALS];
@@ -183,8 +194,14 @@ const char *lh_rules_objection(const lh_rules *rules, const lh_lease *lease);
 /* Put new rules in force and end the leases that they no longer allow. */
 void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken);
 const lh_state_parent *lh_rules_parent(const lh_rules *rules, const char *name);
+/* The reference values that an enrolled host is appraised against under these rules; NULL where there are
+ * none. */
+const lh_reference *lh_rules_host_reference(const lh_rules *rules, const char *host);
 /* Facts of a process under these rules; identity must outlive them. */
 void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_policy_facts *ret);
+/* The same of a process on an enrolled host. False where there is none of that name. */
+bool lh_rules_host_facts(
+    const lh_rules *rules, const char *host, const lh_identity *identity, lh_policy_facts *ret);
 
 /* --- event.c: entries of the log ------------------------------------------------------------------------ */
 
@@ -234,6 +251,7 @@ typedef struct {
     const char *reason;
     const char *rule;
     const char *text;
+    const char *host; /* NULL or "": the vault's own */
 } lh_refusal_facts;
 
 /* Remember a refusal for explain and charge it to the log (one entry a minute for each user, role and
@@ -241,6 +259,61 @@ typedef struct {
 void lh_vault_refuse(lh_vault *v, const lh_refusal_facts *facts);
 void lh_vault_refusals_flush(lh_vault *v, bool all);
 void lh_vault_refusals_free(lh_vault *v);
+
+/* --- host*.c: what else is in host.h -------------------------------------------------------------------- */
+
+LH_MUST lh_err lh_hosts_new(lh_vault *v, lh_hosts **ret);
+/* Links must be gone. Takes NULL. */
+void lh_hosts_free(lh_hosts *hosts);
+LH_DEFINE_FREEP(lh_hosts, lh_hosts_free)
+/* The vault closes: every link is ended. */
+void lh_hosts_shut(lh_hosts *hosts);
+/* Rules are in force: links and leases of hosts that are enrolled no more, or otherwise, end; where the
+ * reference values have changed, what hosts have measured is weighed anew. */
+void lh_hosts_rules_changed(lh_hosts *hosts, const lh_rules *rules, bool references_changed);
+/* The keeper's round: freshness, answers that did not come, entries of the log. Under core_lock (read). */
+void lh_hosts_keep(lh_hosts *hosts);
+/* A copy of a reason that lives as long as the vault: what leases end with. */
+const char *lh_vault_reason(lh_vault *v, const char *reason);
+
+/* Good evidence of a stream. */
+typedef struct {
+    lh_buf evidence;  /* encoded */
+    int64_t nonce_ms; /* boot time of its nonce's issue */
+    uint64_t epoch;   /* of the host: see lh_host_stream_ready */
+} lh_host_answer;
+
+/* Ask the stream's host for evidence and wait for it, at most LH_LIMIT_EVIDENCE_MS; it has been appraised
+ * then. With no lock held. ret: its buffer is empty. Errors: LH_E_ATTESTATION with the verifier's reason, or
+ * "identity-changed", "evidence-none", "nonce-…", "facts-…"; LH_E_TIMEOUT "evidence-timeout"; LH_E_GONE;
+ * LH_E_LIMIT "evidence-busy"; LH_E_DENIED "no-reference". */
+LH_MUST lh_err lh_host_stream_attest(lh_host_stream *stream, lh_host_answer *ret);
+/* Whether the stream is open, and no evidence of its host was refused since the answer of that epoch. Takes
+ * no lock; what ends leases makes it false before it looks for them under mutex. */
+bool lh_host_stream_ready(const lh_host_stream *stream, uint64_t epoch);
+/* Who the process was when the stream was opened. LH_E_GONE. */
+LH_MUST lh_err lh_host_stream_identity(lh_host_stream *stream, lh_identity *ret);
+/* What leases know the stream by: never 0. */
+uint64_t lh_host_stream_instance(const lh_host_stream *stream);
+const char *lh_host_stream_host(const lh_host_stream *stream);
+void lh_host_stream_source(lh_host_stream *stream, char out[LH_HOST_SOURCE_SIZE]);
+
+LH_MUST lh_err lh_self_watch_new(lh_vault *v, lh_self_watch **ret);
+/* The attester must be gone. Takes NULL. */
+void lh_self_watch_free(lh_self_watch *watch);
+/* The keeper's round. Under core_lock (read). */
+void lh_self_watch_keep(lh_self_watch *watch);
+
+/* --- attest.c ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const lh_evidence_leaf *leaf; /* what it must be */
+    int64_t nonce_ms;
+    const lh_reference *reference;
+} lh_self_expectation;
+/* Appraise a quote of this vault's own TPM. Errors: lh_evidence_verify's. */
+LH_MUST lh_err lh_vault_appraise_self(lh_vault *v, const lh_self_expectation *expectation,
+    const lh_evidence *evidence, lh_evidence_result *ret);
 
 /* --- issue.c -------------------------------------------------------------------------------------------- */
 
@@ -253,7 +326,8 @@ typedef struct {
     uint8_t nonce[32];
     int64_t nonce_ms; /* boot time of the nonce's issue */
     char role[LH_LIMIT_NAME + 1];
-    lh_identity identity; /* the reading before the nonce */
+    lh_identity identity;  /* the reading before the nonce */
+    lh_host_answer answer; /* of a process of another host, instead of the nonce's */
 } lh_attestation;
 
 typedef struct {
@@ -282,6 +356,12 @@ const lh_peer_options *lh_peer_options_of(const lh_peer *peer);
 LH_MUST lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[32]);
 /* Read who the process is, now. */
 LH_MUST lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret);
+/* Facts of its process and host under these rules, for policy; identity and peer must outlive them. False
+ * where its host is not enrolled (any more). */
+bool lh_peer_policy_facts(
+    const lh_peer *peer, const lh_rules *rules, const lh_identity *identity, lh_policy_facts *ret);
+/* The number that its issue lock follows from. */
+uint32_t lh_peer_lock_number(const lh_peer *peer);
 
 /* --- standalone.c: see standalone_internal.h ------------------------------------------------------------ */
 
@@ -304,5 +384,15 @@ void lh_vault_keeper_wake(lh_vault *v);
 
 /* Refuse unless open: LH_E_STATE with the state's reason and message. Under mutex or not. */
 LH_MUST lh_err lh_vault_require_open(lh_vault *v);
+
+/* --- net.c ------------------------------------------------------------------------------------------------
+ */
+
+/* Set core's net_key and net_hash. */
+LH_MUST lh_err lh_core_net_key(lh_crypto *c, const lh_secret *root, lh_core *core);
+/* Tell who watches. */
+void lh_vault_changed(lh_vault *vault);
+/* Under governance or core_lock (read): where the net process listens, and the key's hash while open. */
+json_t *lh_vault_net_status(lh_vault *vault);
 
 #endif

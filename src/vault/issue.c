@@ -5,6 +5,7 @@
  *   2. a nonce, answered over its own socket by the same process (prepare.c, with no lock held);
  *   3. a TPM quote over that nonce, the facts and the connection, verified against the reference values;
  *   4. the process read again: the same in everything, or refused;
+ *      (of a process on another host: steps 2 to 4 are its host's, asked for and appraised by host_*.c);
  *   5. policy's decision on all of that;
  *   6. the lease and its log entry in one transaction; only then can the key be used;
  *   7. rules that changed meanwhile are asked again.
@@ -13,24 +14,11 @@
 #include "base/log_line.h"
 #include "crypto/hash.h"
 #include "identity/facts.h"
-#include "vault/internal.h"
+#include "vault/issue_internal.h"
 
 #include <stdio.h>
 
-/* One attempt's findings. */
-typedef struct {
-    lh_vault *v;
-    const lh_issue_request *request;
-    lh_rules *rules;
-    lh_identity identity;
-    uint8_t facts_hash[32];
-    lh_policy_decision decision;
-    lh_buf facts;     /* encoded, as facts_hash covers them */
-    lh_buf evidence;  /* encoded */
-    int64_t nonce_ms; /* boot time of the nonce's issue */
-} attempt;
-
-static void attempt_clear(attempt *a)
+static void attempt_clear(lh_attempt *a)
 {
     lh_policy_decision_clear(&a->decision);
     lh_buf_free(&a->facts);
@@ -66,10 +54,12 @@ lh_err lh_vault_role_key(lh_vault *v, const lh_rules *rules, const lh_derivation
     return lh_derivation_key(v->crypto, derivation, secret, ret);
 }
 
-static lh_err refuse(attempt *a, const char *reason, const char *rule, const char *message, const char *text)
+lh_err lh_attempt_refuse(
+    lh_attempt *a, const char *reason, const char *rule, const char *message, const char *text)
 {
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
-    const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role, reason, rule, text};
+    const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role, reason, rule, text,
+        peer->remote ? lh_host_stream_host(peer->remote) : NULL};
     lh_vault_refuse(a->v, &facts);
     bool evidence = strncmp(reason, "evidence-", 9) == 0 || strncmp(reason, "identity-", 9) == 0 ||
                     strncmp(reason, "challenge", 9) == 0;
@@ -77,22 +67,23 @@ static lh_err refuse(attempt *a, const char *reason, const char *rule, const cha
 }
 
 /* Policy's decision on what is known so far. */
-static lh_err decide(attempt *a, const lh_rules *rules, bool evidence_ok)
+lh_err lh_attempt_decide(lh_attempt *a, const lh_rules *rules, bool evidence_ok)
 {
     lh_policy_facts facts;
-    lh_rules_facts(rules, &a->identity, &facts);
-    facts.assurance = "self";
+    if (!lh_peer_policy_facts(a->request->peer, rules, &a->identity, &facts))
+        return lh_attempt_refuse(a, "host-unknown", "", "The process's host is not enrolled any more.",
+            "The process's host is not enrolled any more.");
     facts.evidence_ok = evidence_ok;
     facts.evidence_age = a->nonce_ms ? (lh_clock_boot_ms() - a->nonce_ms) / 1000 : 0;
     facts.now = lh_clock_wall();
     facts.use = a->request->use;
     facts.mechanism = a->request->row ? a->request->row->name : NULL;
     if (!rules->policy)
-        return refuse(a, "no-policy", "",
+        return lh_attempt_refuse(a, "no-policy", "",
             "No policy is in force yet: propose one with `leasehold propose policy.apply`.",
             "No policy is in force yet.");
     if (a->identity.flags & LH_IDENTITY_MIXED_IDS)
-        return refuse(a, "identity-mixed-ids", "",
+        return lh_attempt_refuse(a, "identity-mixed-ids", "",
             "The process's real, effective and saved user or group differ: it is changing user. It is "
             "attested once it "
             "has one user.",
@@ -107,126 +98,24 @@ static lh_err decide(attempt *a, const lh_rules *rules, bool evidence_ok)
     LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(65536);
     lh_policy_explain(&traced, &text);
     const char *explanation = lh_buf_cstr(&text);
-    lh_err err =
-        refuse(a, traced.reason, traced.rule, traced.message, explanation ? explanation : traced.message);
+    lh_err err = lh_attempt_refuse(
+        a, traced.reason, traced.rule, traced.message, explanation ? explanation : traced.message);
     lh_policy_decision_clear(&traced);
     return err;
-}
-
-static lh_err make_leaf(attempt *a, const uint8_t nonce[32], lh_evidence_leaf *ret)
-{
-    lh_vault *v = a->v;
-    memcpy(ret->nonce, nonce, 32);
-    memcpy(ret->facts, a->facts_hash, 32);
-    const lh_bytes channel[] = {LH_BYTES_STR("leasehold-channel-local-v1"),
-        LH_BYTES(lh_peer_options_of(a->request->peer)->channel, 32)};
-    LH_TRY(lh_sha256(v->crypto, channel, LH_ARRAY_LEN(channel), ret->channel));
-    return lh_sha256(v->crypto, NULL, 0, ret->ephemeral);
-}
-
-static lh_err appraise(
-    attempt *a, const lh_reference *reference, const lh_evidence_leaf *leaf, const lh_evidence *evidence)
-{
-    lh_vault *v = a->v;
-    lh_evidence_reference references[LH_EVIDENCE_PCRS];
-    lh_evidence_expectation expect = {
-        .ak_public = lh_buf_bytes(&v->core->ak_public),
-        .leaf = *leaf,
-        .pcr_mask = lh_reference_mask(reference),
-        .references = references,
-        .nonce_issued_ms = a->nonce_ms,
-        .now_ms = lh_clock_boot_ms(),
-    };
-    for (uint8_t pcr = 0; pcr < LH_EVIDENCE_PCRS; pcr++) {
-        if (!(expect.pcr_mask & (1u << pcr)))
-            continue;
-        lh_evidence_reference *r = &references[expect.n_references++];
-        r->pcr = pcr;
-        r->digests = lh_reference_values(reference, pcr, &r->count);
-    }
-    pthread_mutex_lock(&v->mutex);
-    expect.have_last = v->have_last;
-    expect.last_reset_count = v->last_reset_count;
-    expect.last_restart_count = v->last_restart_count;
-    expect.last_firmware = v->last_firmware;
-    pthread_mutex_unlock(&v->mutex);
-    lh_evidence_result result;
-    LH_TRY(lh_evidence_verify(v->crypto, evidence, &expect, &result));
-    pthread_mutex_lock(&v->mutex);
-    v->have_last = true;
-    v->last_reset_count = result.reset_count;
-    v->last_restart_count = result.restart_count;
-    v->last_firmware = result.firmware;
-    pthread_mutex_unlock(&v->mutex);
-    return LH_SUCCESS;
-}
-
-static lh_err quote_and_appraise(attempt *a, const lh_reference *reference, const uint8_t nonce[32])
-{
-    lh_evidence evidence;
-    lh_evidence_init(&evidence);
-    lh_evidence_leaf leaf;
-    lh_tpm *tpm = NULL;
-    lh_err err = make_leaf(a, nonce, &leaf);
-    if (lh_ok(err))
-        err = lh_vault_tpm(a->v, &tpm);
-    if (lh_ok(err))
-        err = lh_attester_quote(a->v->attester, lh_reference_mask(reference), &leaf, &evidence);
-    if (lh_ok(err))
-        err = appraise(a, reference, &leaf, &evidence);
-    lh_buf_clear(&a->evidence);
-    if (lh_ok(err))
-        err = lh_evidence_encode(&evidence, &a->evidence);
-    lh_evidence_deinit(&evidence);
-    return err;
-}
-
-/* Steps 2 to 4. */
-static lh_err attest(attempt *a)
-{
-    const lh_reference *reference = a->rules->values ? lh_references_self(a->rules->values) : NULL;
-    if (!reference)
-        return decide(a, a->rules, false); /* refuses: there is nothing to appraise against */
-    lh_attestation *attestation = a->request->attestation;
-    if (!attestation->answered) {
-        lh_random(attestation->nonce, sizeof(attestation->nonce));
-        attestation->nonce_ms = lh_clock_boot_ms();
-        attestation->identity = a->identity;
-        snprintf(attestation->role, sizeof(attestation->role), "%s", a->request->role);
-        attestation->wanted = true;
-        return LH_REFUSE(LH_E_STATE, "challenge-wanted", "the process is to be challenged first");
-    }
-    const uint8_t *nonce = attestation->nonce;
-    a->nonce_ms = attestation->nonce_ms;
-    lh_err err = quote_and_appraise(a, reference, nonce);
-    if (err.code == LH_E_ATTESTATION) {
-        lh_err_detail d = *lh_err_last();
-        return refuse(a, d.reason, "", d.message, d.message);
-    }
-    LH_TRY(err);
-    lh_identity again;
-    LH_TRY(lh_peer_identify(a->request->peer, &again));
-    const char *difference = lh_identity_difference(&a->identity, &again);
-    if (difference) {
-        char message[160];
-        snprintf(message, sizeof(message), "The process changed while it was attested (%s).", difference);
-        return refuse(a, "identity-changed", "", message, message);
-    }
-    return LH_SUCCESS;
 }
 
 /* --- writing ----------------------------------------------------------------------------------------------
  */
 
 typedef struct {
-    attempt *a;
+    lh_attempt *a;
     lh_lease *shadow; /* the lease as it will be: what is written before the real one may be used */
     bool renewal;
 } issuance;
 
 static json_t *issue_fields(const issuance *i)
 {
-    const attempt *a = i->a;
+    const lh_attempt *a = i->a;
     const lh_lease_terms *t = lh_lease_terms_of(i->shadow);
     const lh_identity *who = &a->identity;
     char exe[256];
@@ -235,12 +124,17 @@ static json_t *issue_fields(const issuance *i)
         if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
             *c = '?';
     int64_t left = (lh_lease_expires_boot_ms(i->shadow) - lh_clock_boot_ms()) / 1000;
-    json_t *fields = json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:s, s:b}", "lease",
+    json_t *fields = json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:s}", "lease",
         lh_event_hex(t->id, sizeof(t->id)), "role", t->role, "workload", t->workload, "rule",
         a->decision.rule, "pid", (int)t->pid, "uid", (json_int_t)t->uid, "exe", exe, "exe_sha256",
         lh_event_hex(who->exe_sha256, sizeof(who->exe_sha256)), "facts", lh_event_hex(t->facts_hash, 32),
-        "expires", lh_event_time(lh_clock_wall() + left), "assurance", "self", "software_tpm",
-        a->v->tpm_facts.is_software);
+        "expires", lh_event_time(lh_clock_wall() + left), "assurance", lh_lease_assurance(t));
+    if (fields && !t->host[0])
+        json_object_set_new(fields, "software_tpm", json_boolean(a->v->tpm_facts.is_software));
+    if (fields && t->host[0])
+        json_object_set_new(fields, "host", json_string(t->host));
+    if (fields && t->source[0])
+        json_object_set_new(fields, "source", json_string(t->source));
     if (fields && who->unit[0])
         json_object_set_new(fields, "unit", json_string(who->unit));
     if (fields && a->request->row)
@@ -257,7 +151,7 @@ static lh_err write_issuance(lh_record_txn *txn, void *arg)
         i->a->v->core, txn, i->renewal ? "lease.renewed" : "lease.issued", issue_fields(i));
 }
 
-static int64_t expiry(const attempt *a, const lh_lease_terms *t)
+static int64_t expiry(const lh_attempt *a, const lh_lease_terms *t)
 {
     int64_t now = lh_clock_boot_ms();
     int64_t at = now + t->ttl * 1000;
@@ -279,7 +173,7 @@ static lh_err shadow_of(const lh_lease_terms *terms, uint64_t reserved, int64_t 
 }
 
 /* Step 7, with the lock held: the rules in force now must allow it as well. */
-static lh_err confirm(attempt *a)
+static lh_err confirm(lh_attempt *a)
 {
     lh_vault *v = a->v;
     for (;;) {
@@ -288,7 +182,7 @@ static lh_err confirm(attempt *a)
             return lh_vault_require_open(v);
         if (now->generation == a->rules->generation)
             return LH_SUCCESS;
-        LH_TRY(decide(a, now, true));
+        LH_TRY(lh_attempt_decide(a, now, true));
         lh_rules *old = a->rules;
         a->rules = LH_TAKE(now);
         lh_rules_unref(old);
@@ -296,10 +190,11 @@ static lh_err confirm(attempt *a)
 }
 
 /* Make the lease usable, unless the rules change in this very moment. */
-static lh_err install(attempt *a, lh_lease *lease, int64_t expires, bool renewal)
+static lh_err install(lh_attempt *a, lh_lease *lease, int64_t expires, bool renewal)
 {
     lh_vault *v = a->v;
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
+    const uint64_t epoch = a->request->attestation->answer.epoch;
     for (;;) {
         LH_TRY(confirm(a));
         pthread_mutex_lock(&v->mutex);
@@ -311,7 +206,11 @@ static lh_err install(attempt *a, lh_lease *lease, int64_t expires, bool renewal
         if (lh_lease_state_of(lease) == LH_LEASE_ENDED)
             err = LH_REFUSE(
                 LH_E_GONE, "lease-ended", "the lease ended while it was renewed: %s", lh_lease_reason(lease));
-        if (lh_ok(err) && !renewal)
+        if (lh_ok(err) && peer->remote && !lh_host_stream_ready(peer->remote, epoch))
+            err = LH_REFUSE(LH_E_GONE, "lease-ended",
+                "the process's connection ended, or its host's evidence was "
+                "refused, while the lease was issued");
+        if (lh_ok(err) && !renewal && !peer->remote)
             err = lh_vault_hold_process(v, a->identity.pid, a->identity.start_time, peer->pidfd);
         if (lh_ok(err) && !renewal)
             err = lh_lease_table_add(v->leases, lease);
@@ -322,7 +221,7 @@ static lh_err install(attempt *a, lh_lease *lease, int64_t expires, bool renewal
     }
 }
 
-static void take_back(attempt *a, lh_lease *lease)
+static void take_back(lh_attempt *a, lh_lease *lease)
 {
     /* It was written as live but is not: into the table as ended, for the keeper to write that down. A
      * renewed one that ended meanwhile may have been written and dropped from there already. */
@@ -334,8 +233,9 @@ static void take_back(attempt *a, lh_lease *lease)
     pthread_mutex_unlock(&v->mutex);
 }
 
-static lh_err new_terms(attempt *a, const lh_policy_role *role, lh_lease_terms *ret)
+static lh_err new_terms(lh_attempt *a, const lh_policy_role *role, lh_lease_terms *ret)
 {
+    const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
     const lh_state_parent *parent = lh_rules_parent(a->rules, role->parent);
     lh_lease_terms t = {
         .parent_version = parent ? parent->version : 0,
@@ -355,6 +255,11 @@ static lh_err new_terms(attempt *a, const lh_policy_role *role, lh_lease_terms *
     snprintf(t.role, sizeof(t.role), "%s", role->name);
     snprintf(t.workload, sizeof(t.workload), "%s", a->decision.workload);
     snprintf(t.parent, sizeof(t.parent), "%s", role->parent);
+    if (peer->remote) {
+        snprintf(t.host, sizeof(t.host), "%s", lh_host_stream_host(peer->remote));
+        lh_host_stream_source(peer->remote, t.source);
+        t.stream = lh_host_stream_instance(peer->remote);
+    }
     memcpy(t.boot_id, a->v->boot_id, sizeof(t.boot_id));
     memcpy(t.facts_hash, a->facts_hash, sizeof(t.facts_hash));
     t.not_after = t.issued + a->decision.max_ttl;
@@ -363,7 +268,7 @@ static lh_err new_terms(attempt *a, const lh_policy_role *role, lh_lease_terms *
     return LH_SUCCESS;
 }
 
-static lh_err issue_new(attempt *a, lh_lease **ret)
+static lh_err issue_new(lh_attempt *a, lh_lease **ret)
 {
     const lh_policy_role *role = lh_policy_role_by_name(a->rules->policy, a->request->role);
     if (!role)
@@ -394,7 +299,7 @@ static lh_err issue_new(attempt *a, lh_lease **ret)
 }
 
 /* Whether the decision is still about the same key under the same workload. */
-static bool fits(const attempt *a, const lh_lease_terms *t)
+static bool fits(const lh_attempt *a, const lh_lease_terms *t)
 {
     const lh_policy_role *role = lh_policy_role_by_name(a->rules->policy, t->role);
     const lh_state_parent *parent = role ? lh_rules_parent(a->rules, role->parent) : NULL;
@@ -403,7 +308,7 @@ static bool fits(const attempt *a, const lh_lease_terms *t)
            memcmp(a->facts_hash, t->facts_hash, 32) == 0;
 }
 
-static lh_err renew(attempt *a, lh_lease *lease)
+static lh_err renew(lh_attempt *a, lh_lease *lease)
 {
     lh_vault *v = a->v;
     const lh_lease_terms *t = lh_lease_terms_of(lease);
@@ -425,7 +330,7 @@ static lh_err renew(attempt *a, lh_lease *lease)
     return err;
 }
 
-static lh_err issue(attempt *a, lh_lease **ret_lease)
+static lh_err issue(lh_attempt *a, lh_lease **ret_lease)
 {
     lh_vault *v = a->v;
     if (v->anchor_behind)
@@ -440,9 +345,9 @@ static lh_err issue(attempt *a, lh_lease **ret_lease)
     LH_TRY(lh_buf_status(&a->facts));
     const lh_bytes facts = lh_buf_bytes(&a->facts);
     LH_TRY(lh_sha256(v->crypto, &facts, 1, a->facts_hash));
-    LH_TRY(decide(a, a->rules, true));
-    LH_TRY(attest(a));
-    LH_TRY(decide(a, a->rules, true));
+    LH_TRY(lh_attempt_decide(a, a->rules, true));
+    LH_TRY(lh_attempt_attest(a));
+    LH_TRY(lh_attempt_decide(a, a->rules, true));
     if (!a->request->lease)
         return issue_new(a, ret_lease);
     LH_TRY(renew(a, a->request->lease));
@@ -451,7 +356,7 @@ static lh_err issue(attempt *a, lh_lease **ret_lease)
 }
 
 /* Nobody refused it, but something was not there: the TPM, the store. `leasehold explain` tells that, too. */
-static lh_err remember_failure(attempt *a, lh_err err)
+static lh_err remember_failure(lh_attempt *a, lh_err err)
 {
     bool remembered = err.code == LH_E_DENIED || err.code == LH_E_ATTESTATION; /* by refuse */
     bool waits = a->request->attestation->wanted && !a->request->attestation->answered;
@@ -460,7 +365,8 @@ static lh_err remember_failure(attempt *a, lh_err err)
     lh_err_detail d = *lh_err_last();
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
     const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role,
-        d.reason[0] ? d.reason : lh_code_name(d.code), "", d.message[0] ? d.message : lh_code_text(d.code)};
+        d.reason[0] ? d.reason : lh_code_name(d.code), "", d.message[0] ? d.message : lh_code_text(d.code),
+        peer->remote ? lh_host_stream_host(peer->remote) : NULL};
     lh_vault_refuse(a->v, &facts);
     return lh_err_raise(d.code, d.foreign, d.file, d.line, d.reason[0] ? d.reason : NULL,
         d.message[0] ? "%s" : NULL, d.message);
@@ -470,7 +376,7 @@ lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **r
 {
     LH_TRY(lh_vault_require_open(v));
     LH_AUTO(attempt_clear)
-    attempt a = {.v = v,
+    lh_attempt a = {.v = v,
         .request = request,
         .facts = LH_BUF_INIT(LH_FACTS_MAX),
         .evidence = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX)};

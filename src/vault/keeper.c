@@ -78,6 +78,8 @@ static void work(lh_vault *v, due *d)
             lh_vault_holders_recheck(v);
         }
         lh_standalone_keep(v, read_again);
+        lh_hosts_keep(v->hosts);
+        lh_self_watch_keep(v->self_watch);
         lh_vault_leases_sweep(v);
         if (now >= d->refusals) {
             d->refusals = now + REFUSALS_MS;

@@ -5,7 +5,7 @@
  * keeper's round, and a restart in between ends it again (its process, its boot, its time or its hold says
  * so) or finds it as live as it was.
  *  2. Every live lease's process is watched by a pidfd, and read again every two seconds: leases of one that
- * is no longer what they were issued to end.
+ * is no longer what they were issued to end. Those of another host's processes are ended by host_*.c.
  *  3. What has ended in memory is never written as live again: a lease is written within
  * lh_vault_leases_sweep, or under its process's issue lock by who then looks whether it ended meanwhile.
  */
@@ -115,6 +115,8 @@ void lh_vault_holders_free(lh_vault *v)
 /* Why a lease read from the store cannot go on; NULL where it can. pidfd is set then. */
 static const char *over(lh_vault *v, const lh_lease_record *r, int64_t now, int *ret_pidfd)
 {
+    if (r->terms.host[0])
+        return "host-lost"; /* its stream was another daemon's */
     if (memcmp(r->terms.boot_id, v->boot_id, sizeof(v->boot_id)) != 0)
         return "reboot";
     if (now >= r->terms.not_after_boot_ms)
@@ -169,6 +171,8 @@ static lh_err load_one(const lh_record_id *id, lh_bytes plain, void *arg)
 
 lh_err lh_vault_leases_load(lh_vault *v)
 {
+    /* What is adopted now was on evidence that a daemon of before has seen: freshness counts from here. */
+    atomic_store(&v->self_good_ms, lh_clock_boot_ms());
     return lh_record_each(v->core->records, LH_RECORD_LEASE, load_one, v);
 }
 
@@ -185,7 +189,7 @@ static bool end_of_process(lh_lease *lease, void *arg)
 {
     const exited *e = arg;
     const lh_lease_terms *t = lh_lease_terms_of(lease);
-    if (t->pid == e->pid && t->start_time == e->start_time)
+    if (!t->host[0] && t->pid == e->pid && t->start_time == e->start_time)
         lh_vault_lease_end(e->vault, lease, "peer-exit");
     return true;
 }
@@ -243,9 +247,12 @@ static bool sweep_lease(lh_lease *lease, void *arg)
 static json_t *lease_fields(const lh_lease *lease)
 {
     const lh_lease_terms *t = lh_lease_terms_of(lease);
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I}", "lease", lh_event_hex(t->id, sizeof(t->id)), "role",
-        t->role, "workload", t->workload, "reason", lh_lease_reason(lease), "pid", (int)t->pid, "used",
-        (json_int_t)lh_lease_used(lease));
+    json_t *fields = json_pack("{s:o, s:s, s:s, s:s, s:i, s:I}", "lease", lh_event_hex(t->id, sizeof(t->id)),
+        "role", t->role, "workload", t->workload, "reason", lh_lease_reason(lease), "pid", (int)t->pid,
+        "used", (json_int_t)lh_lease_used(lease));
+    if (fields && t->host[0])
+        json_object_set_new(fields, "host", json_string(t->host));
+    return fields;
 }
 
 static lh_err write_changes(lh_record_txn *txn, void *arg)
@@ -315,7 +322,7 @@ static bool end_if_changed(lh_lease *lease, void *arg)
 {
     const reading *r = arg;
     const lh_lease_terms *t = lh_lease_terms_of(lease);
-    if (t->pid == r->holder->pid && t->start_time == r->holder->start_time &&
+    if (!t->host[0] && t->pid == r->holder->pid && t->start_time == r->holder->start_time &&
         memcmp(t->facts_hash, r->facts, sizeof(t->facts_hash)) != 0)
         lh_vault_lease_end(r->vault, lease, "changed");
     return true;
@@ -325,7 +332,7 @@ static bool end_unread(lh_lease *lease, void *arg)
 {
     const reading *r = arg;
     const lh_lease_terms *t = lh_lease_terms_of(lease);
-    if (t->pid == r->holder->pid && t->start_time == r->holder->start_time)
+    if (!t->host[0] && t->pid == r->holder->pid && t->start_time == r->holder->start_time)
         lh_vault_lease_end(r->vault, lease, "unreadable");
     return true;
 }

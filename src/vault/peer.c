@@ -20,12 +20,16 @@ lh_err lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_peer **re
 {
     lh_peer *peer = calloc(1, sizeof(*peer));
     if (!peer) {
-        close(options->pidfd);
+        if (options->pidfd >= 0)
+            close(options->pidfd);
+        lh_host_stream_unref(options->remote);
         return LH_RAISE(LH_E_NOMEM, 0);
     }
     atomic_init(&peer->references, 1);
     peer->vault = vault;
     peer->options = *options;
+    if (options->remote)
+        lh_host_stream_source(options->remote, peer->source);
     pthread_mutex_init(&peer->mutex, NULL);
     pthread_mutex_lock(&vault->peers_mutex);
     peer->next = vault->peers;
@@ -58,7 +62,11 @@ void lh_peer_unref(lh_peer *peer)
     lh_resident_unref(peer->resident);
     lh_slots_free(peer->slots, peer->slot_count);
     pthread_mutex_destroy(&peer->mutex);
-    close(peer->options.pidfd);
+    if (peer->options.remote)
+        lh_host_stream_close(peer->options.remote, "peer-exit");
+    lh_host_stream_unref(peer->options.remote);
+    if (peer->options.pidfd >= 0)
+        close(peer->options.pidfd);
     free(peer);
 }
 
@@ -82,7 +90,11 @@ lh_err lh_peer_facts_hash(lh_vault *v, const lh_identity *identity, uint8_t ret[
 
 lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret)
 {
-    LH_TRY(lh_identity_read(peer->vault->options.identity, peer->options.pid, peer->options.pidfd, ret));
+    const lh_peer_options *o = &peer->options;
+    if (o->remote)
+        LH_TRY(lh_host_stream_identity(o->remote, ret));
+    else
+        LH_TRY(lh_identity_read(peer->vault->options.identity, o->pid, o->pidfd, ret));
     uint8_t hash[32];
     LH_TRY(lh_peer_facts_hash(peer->vault, ret, hash));
     pthread_mutex_lock(&peer->mutex);
@@ -90,6 +102,26 @@ lh_err lh_peer_identify(lh_peer *peer, lh_identity *ret)
     memcpy(peer->facts_hash, hash, sizeof(hash));
     pthread_mutex_unlock(&peer->mutex);
     return LH_SUCCESS;
+}
+
+bool lh_peer_policy_facts(
+    const lh_peer *peer, const lh_rules *rules, const lh_identity *identity, lh_policy_facts *ret)
+{
+    lh_host_stream *remote = peer->options.remote;
+    if (!remote) {
+        lh_rules_facts(rules, identity, ret);
+        return true;
+    }
+    if (!lh_rules_host_facts(rules, lh_host_stream_host(remote), identity, ret))
+        return false;
+    ret->source = peer->source[0] ? peer->source : NULL;
+    return true;
+}
+
+uint32_t lh_peer_lock_number(const lh_peer *peer)
+{
+    lh_host_stream *remote = peer->options.remote;
+    return remote ? (uint32_t)lh_host_stream_instance(remote) : (uint32_t)peer->options.pid;
 }
 
 /* --- a worker's path ------------------------------------------------------------ */

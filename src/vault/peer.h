@@ -9,6 +9,7 @@
 #include "lease/lease.h"
 #include "object/application.h"
 #include "object/object.h"
+#include "vault/host.h"
 #include "vault/vault.h"
 #include "wire/calls.h"
 
@@ -22,13 +23,15 @@ typedef struct lh_resident lh_resident; /* a peer's application in the standalon
 typedef lh_err (*lh_peer_challenge_fn)(void *arg, const uint8_t nonce[32]);
 
 typedef struct {
+    lh_host_stream *remote; /* taken over; a process of another host, of which pid, uid and gid are then.
+                               NULL: a process of this one */
     pid_t pid;
-    int pidfd; /* taken over */
+    int pidfd; /* taken over; -1 with remote */
     uid_t uid;
     gid_t gid;
-    uint8_t channel[32]; /* random, of this connection: what evidence is bound to */
-    lh_peer_challenge_fn challenge;
-    void *challenge_arg; /* valid while calls of this peer are under way */
+    uint8_t channel[32];            /* random, of this connection: what evidence is bound to */
+    lh_peer_challenge_fn challenge; /* not used with remote */
+    void *challenge_arg;            /* valid while calls of this peer are under way */
     /* The standalone keys that operations of this peer hold are to be let go of soon: the vault was sealed,
      * or the process is no longer what was attested. From any thread, with locks held: it only passes it on.
      * May be NULL. */

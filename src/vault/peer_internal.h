@@ -31,6 +31,7 @@ struct lh_peer {
     lh_resident *resident; /* NULL until the first call to the standalone partitions */
     lh_vault *vault;
     lh_peer_options options;
+    char source[LH_HOST_SOURCE_SIZE]; /* of a remote one's host */
     pthread_mutex_t mutex;
     lh_slot *slots;
     size_t slot_count;

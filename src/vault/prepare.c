@@ -128,7 +128,7 @@ static lh_err prepare_key(lh_peer *peer, const lh_peer_use *use, lh_attestation 
         err = take_aim(peer, use->handle, &a);
     }
     LH_TRY(err);
-    pthread_mutex_t *lock = &v->issue_locks[(uint32_t)peer->options.pid % ISSUE_LOCKS];
+    pthread_mutex_t *lock = &v->issue_locks[lh_peer_lock_number(peer) % ISSUE_LOCKS];
     pthread_mutex_lock(lock);
     err = issue_locked(peer, use, attestation, &a);
     /* Whatever was issued is found in the table: objects and slots follow from it. */
@@ -175,28 +175,36 @@ static lh_err prepare_once(lh_peer *peer, const lh_peer_use *use, lh_attestation
     return err;
 }
 
-/* Send the nonce and wait for its answer, with no lock held: a process that does not answer keeps nobody
- * waiting but itself. A wrong answer, or none, is a refusal on the record. */
+/* Send the nonce and wait for its answer, with no lock held (of a process of another host: for its host's
+ * evidence, which has been appraised then): a process that does not answer keeps nobody waiting but itself. A
+ * wrong answer, or none, is a refusal on the record. */
 static lh_err challenge(lh_peer *peer, lh_attestation *attestation)
 {
     lh_vault *v = peer->vault;
     const lh_peer_options *options = &peer->options;
-    lh_err err = options->challenge(options->challenge_arg, attestation->nonce);
+    lh_err err = options->remote ? lh_host_stream_attest(options->remote, &attestation->answer)
+                                 : options->challenge(options->challenge_arg, attestation->nonce);
     attestation->answered = lh_ok(err);
     if (lh_ok(err) || err.code == LH_E_GONE)
         return err;
     lh_err_detail d = *lh_err_last();
-    const lh_refusal_facts facts = {
-        &attestation->identity, options->pid, options->uid, attestation->role, d.reason, "", d.message};
+    const lh_refusal_facts facts = {&attestation->identity, options->pid, options->uid, attestation->role,
+        d.reason, "", d.message, options->remote ? lh_host_stream_host(options->remote) : NULL};
     pthread_rwlock_rdlock(&v->core_lock);
     lh_vault_refuse(v, &facts);
     pthread_rwlock_unlock(&v->core_lock);
     return LH_REFUSE(d.code, d.reason, "%s", d.message);
 }
 
+static void attestation_clear(lh_attestation *attestation)
+{
+    lh_buf_free(&attestation->answer.evidence);
+}
+
 static lh_err prepare(lh_peer *peer, const lh_peer_use *use, bool early)
 {
-    lh_attestation attestation = {.early = early};
+    LH_AUTO(attestation_clear)
+    lh_attestation attestation = {.early = early, .answer = {.evidence = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX)}};
     lh_err err = prepare_once(peer, use, &attestation);
     if (!attestation.wanted)
         return err;

@@ -13,8 +13,9 @@ static lh_refusal *find(lh_vault *v, const lh_refusal_facts *f, int64_t now)
 {
     for (size_t i = 0; i < REFUSALS; i++) {
         lh_refusal *r = &v->refusals[i];
-        if (r->count > 0 && r->uid == f->uid && now - r->window_ms < WINDOW_MS &&
-            strcmp(r->role, f->role) == 0 && strcmp(r->reason, f->reason) == 0)
+        if (r->count > 0 && r->uid == f->uid && strcmp(r->host, f->host ? f->host : "") == 0 &&
+            now - r->window_ms < WINDOW_MS && strcmp(r->role, f->role) == 0 &&
+            strcmp(r->reason, f->reason) == 0)
             return r;
     }
     return NULL;
@@ -22,8 +23,12 @@ static lh_refusal *find(lh_vault *v, const lh_refusal_facts *f, int64_t now)
 
 static json_t *fields_of(const lh_refusal *r, uint64_t count)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:I}", "role", r->role, "reason", r->reason, "rule",
-        r->rule, "pid", (int)r->pid, "uid", (json_int_t)r->uid, "exe", r->exe, "count", (json_int_t)count);
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:I}", "role", r->role, "reason", r->reason,
+        "rule", r->rule, "pid", (int)r->pid, "uid", (json_int_t)r->uid, "exe", r->exe, "count",
+        (json_int_t)count);
+    if (fields && r->host[0])
+        json_object_set_new(fields, "host", json_string(r->host));
+    return fields;
 }
 
 /* JSON is UTF-8, and paths need not be. */
@@ -42,6 +47,7 @@ static lh_refusal *remember(lh_vault *v, const lh_refusal_facts *f, int64_t now)
     free(r->text);
     *r = (lh_refusal){.at = lh_clock_wall(), .pid = f->pid, .uid = f->uid, .count = 1, .window_ms = now};
     copy_printable(r->exe, sizeof(r->exe), f->identity ? f->identity->exe_path : "");
+    copy_printable(r->host, sizeof(r->host), f->host ? f->host : "");
     copy_printable(r->role, sizeof(r->role), f->role);
     copy_printable(r->reason, sizeof(r->reason), f->reason);
     copy_printable(r->rule, sizeof(r->rule), f->rule ? f->rule : "");

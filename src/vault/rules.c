@@ -89,6 +89,25 @@ static lh_err copy_labels(lh_rules *rules)
     return LH_SUCCESS;
 }
 
+/* The labels of enrolled hosts as policy reads them; what they point to is the enrolments'. */
+static lh_err copy_host_labels(lh_rules *rules)
+{
+    const lh_state *governed = &rules->governed;
+    rules->host_labels = calloc(governed->n_hosts + 1, sizeof(*rules->host_labels));
+    if (!rules->host_labels)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    for (size_t i = 0; i < governed->n_hosts; i++) {
+        const lh_host_enrolment *host = governed->hosts[i].enrolment;
+        lh_policy_label *labels = calloc(host->n_labels + 1, sizeof(*labels));
+        if (!labels)
+            return LH_RAISE(LH_E_NOMEM, 0);
+        for (size_t k = 0; k < host->n_labels; k++)
+            labels[k] = (lh_policy_label){host->labels[k].name, host->labels[k].value};
+        rules->host_labels[i] = labels;
+    }
+    return LH_SUCCESS;
+}
+
 lh_err lh_rules_new(const lh_chain *chain, lh_rules **ret)
 {
     const lh_state *state = lh_chain_state(chain);
@@ -103,6 +122,8 @@ lh_err lh_rules_new(const lh_chain *chain, lh_rules **ret)
     LH_TRY(lh_state_partitions_copy(state, &rules->governed));
     LH_TRY(lh_state_certificates_copy(state, &rules->governed));
     LH_TRY(lh_state_hosts_copy(state, &rules->governed));
+    LH_TRY(copy_host_labels(rules));
+    rules->references_version = state->references.version;
     *ret = LH_TAKE(rules);
     return LH_SUCCESS;
 }
@@ -127,6 +148,9 @@ void lh_rules_unref(lh_rules *rules)
         free_const(rules->holds[i].host);
     }
     free(rules->holds);
+    for (size_t i = 0; rules->host_labels && i < rules->governed.n_hosts; i++)
+        free(rules->host_labels[i]);
+    free(rules->host_labels);
     free(rules->labels);
     free(rules->parents);
     lh_state_clear(&rules->governed);
@@ -167,6 +191,7 @@ void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_polic
         .userns_same = !(identity->flags & LH_IDENTITY_OTHER_USER_NS),
         .traced = identity->tracer_pid != 0,
         .host = "self",
+        .assurance = "self",
         .host_labels = rules->labels,
         .host_label_count = rules->label_count,
         .holds = rules->holds,
@@ -175,12 +200,26 @@ void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_polic
     memcpy(ret->exe_sha256, identity->exe_sha256, sizeof(ret->exe_sha256));
 }
 
+bool lh_rules_host_facts(
+    const lh_rules *rules, const char *host, const lh_identity *identity, lh_policy_facts *ret)
+{
+    const lh_state_host *enrolled = lh_state_find_host(&rules->governed, host);
+    if (!enrolled)
+        return false;
+    lh_rules_facts(rules, identity, ret);
+    ret->host = enrolled->name;
+    ret->host_labels = rules->host_labels[enrolled - rules->governed.hosts];
+    ret->host_label_count = enrolled->enrolment->n_labels;
+    ret->assurance = "host";
+    return true;
+}
+
 /* Whether a live lease would still be allowed as far as the configuration decides it: its grant, its role
  * with the same key, its holds. */
 static bool still_allowed(const lh_rules *rules, const lh_lease *lease)
 {
     const lh_lease_terms *t = lh_lease_terms_of(lease);
-    if (!rules->policy)
+    if (!rules->policy || (t->host[0] && !lh_state_find_host(&rules->governed, t->host)))
         return false;
     const lh_policy_role *role = lh_policy_role_by_name(rules->policy, t->role);
     const lh_policy_workload *workload = lh_policy_workload_by_id(rules->policy, t->workload);
@@ -198,10 +237,11 @@ static bool still_allowed(const lh_rules *rules, const lh_lease *lease)
 static bool is_held(const lh_rules *rules, const lh_lease *lease)
 {
     const lh_lease_terms *t = lh_lease_terms_of(lease);
+    const char *host = t->host[0] ? t->host : "self";
     for (size_t i = 0; i < rules->hold_count; i++) {
         const lh_policy_hold *h = &rules->holds[i];
         if ((!h->workload || strcmp(h->workload, t->workload) == 0) &&
-            (!h->role || strcmp(h->role, t->role) == 0) && (!h->host || strcmp(h->host, "self") == 0))
+            (!h->role || strcmp(h->role, t->role) == 0) && (!h->host || strcmp(h->host, host) == 0))
             return true;
     }
     return false;
@@ -239,7 +279,11 @@ void lh_vault_rules_set(lh_vault *v, lh_rules *rules_taken)
     reappraisal r = {v, rules_taken};
     lh_lease_table_each(v->leases, reappraise, &r);
     pthread_mutex_unlock(&v->mutex);
+    bool references = !old || old->references_version != rules_taken->references_version;
     lh_rules_unref(old);
+    LH_AUTO(lh_rules_unrefp) lh_rules *now = lh_vault_rules(v);
+    if (now)
+        lh_hosts_rules_changed(v->hosts, now, references);
     if (v->partition_hooks.changed)
         v->partition_hooks.changed(v);
     lh_vault_keeper_wake(v);

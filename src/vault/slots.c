@@ -50,7 +50,10 @@ static lh_lease *present_lease(lh_peer *peer, const char *role, const char *work
     memcpy(facts, peer->facts_hash, sizeof(facts));
     pthread_mutex_unlock(&peer->mutex);
     pthread_mutex_lock(&v->mutex);
-    lh_lease *lease = lh_lease_table_by_holder(v->leases, peer->options.pid, start_time, role);
+    lh_host_stream *remote = peer->options.remote;
+    lh_lease *lease =
+        remote ? lh_lease_table_by_stream(v->leases, peer->options.pid, lh_host_stream_instance(remote), role)
+               : lh_lease_table_by_holder(v->leases, peer->options.pid, start_time, role);
     if (lease) {
         const lh_lease_terms *t = lh_lease_terms_of(lease);
         if (memcmp(t->facts_hash, facts, sizeof(facts)) != 0)
@@ -203,9 +206,9 @@ lh_err lh_slots_refresh(lh_peer *peer)
     LH_TRY(lh_peer_identify(peer, &identity));
     build b = {.peer = peer, .v = v, .rules = rules, .err = LH_SUCCESS};
     lh_policy_facts facts;
-    lh_rules_facts(rules, &identity, &facts);
+    bool enrolled = lh_peer_policy_facts(peer, rules, &identity, &facts);
     facts.now = lh_clock_wall();
-    if (rules->policy && !(identity.flags & LH_IDENTITY_MIXED_IDS)) {
+    if (enrolled && rules->policy && !(identity.flags & LH_IDENTITY_MIXED_IDS)) {
         lh_err err = lh_policy_visible(rules->policy, &facts, visit, &b);
         if (lh_ok(b.err))
             b.err = err;

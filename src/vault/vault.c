@@ -80,6 +80,8 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
     LH_TRY(lh_lease_table_new(&v->leases));
     LH_TRY(lh_filesets_new(&v->filesets));
     LH_TRY(lh_crypto_new(&v->crypto));
+    LH_TRY(lh_hosts_new(v, &v->hosts));
+    LH_TRY(lh_self_watch_new(v, &v->self_watch));
     LH_TRY(lh_store_open(v->state_dir, NULL, &v->store));
     pthread_rwlock_wrlock(&v->core_lock);
     lh_err err = open_or_wait(v);
@@ -114,6 +116,8 @@ void lh_vault_close(lh_vault *v)
     lh_vault_refusals_free(v);
     lh_filesets_free(v->filesets);
     lh_attester_free(v->attester);
+    lh_self_watch_free(v->self_watch);
+    lh_hosts_free(v->hosts);
     lh_tpm_close(v->tpm);
     lh_store_free(v->store);
     lh_crypto_free(v->crypto);

@@ -6,7 +6,7 @@ static void refuse(const char *role, uid_t uid, const char *exe)
     static lh_identity identity;
     snprintf(identity.exe_path, sizeof(identity.exe_path), "%s", exe);
     const lh_refusal_facts facts = {
-        &identity, 4711, uid, role, "no-grant", "grants[0]", "There is no grant for this role."};
+        &identity, 4711, uid, role, "no-grant", "grants[0]", "There is no grant for this role.", NULL};
     pthread_rwlock_rdlock(&w.vault->core_lock);
     lh_vault_refuse(w.vault, &facts);
     pthread_rwlock_unlock(&w.vault->core_lock);
