@@ -111,7 +111,9 @@ LH_MUST lh_err lh_custody_pack(lh_crypto *c, const lh_custody_request *request, 
 /* --- approvals
  * ---------------------------------------------------------------------------------------------- */
 
-/* The lease's key may be used until TPM Time reaches expiration seconds (more than 0). r ‖ s. */
+/* The lease's key may be used until TPM Time reaches expiration seconds (more than 0), and not after the
+ * second that begins then: a TPM adds the milliseconds of the running second, lest it refuse too early (Part
+ * 3, ComputeAuthTimeout in the reference code). ret: r ‖ s. */
 LH_MUST lh_err lh_custody_approve(lh_crypto *c, const lh_approver *approver,
     const uint8_t lease[LH_CUSTODY_REF], int32_t expiration, uint8_t ret[64]);
 /* One write of the counting index: pinCount 0 of limit, in the session of that nonceTPM and no other. */

@@ -131,10 +131,11 @@ static lh_err make_storage(lh_core *core, TSS2_SYS_CONTEXT *sys, TPM2_HANDLE *re
 static lh_err load_storage(lh_core *core, TSS2_SYS_CONTEXT *sys, sys_handle *ret)
 {
     lh_core_make_room(core);
-    if (core->leases.storage) {
-        LH_TPM_TRY(core, Tss2_Sys_ContextLoad(sys, core->leases.storage, &ret->handle), "TPM2_ContextLoad");
+    if (core->leases.storage &&
+        Tss2_Sys_ContextLoad(sys, core->leases.storage, &ret->handle) == TSS2_RC_SUCCESS)
         return LH_SUCCESS;
-    }
+    /* A context outlives neither a reset nor a clear. */
+    ret->handle = 0;
     LH_TRY(make_storage(core, sys, &ret->handle));
     return save(core, sys, ret->handle, &core->leases.storage);
 }
@@ -171,20 +172,23 @@ static lh_err load_imported(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *
 
 static lh_err load_key(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key)
 {
-    if (!key->saved || key->saved_on != core->leases.connection)
-        return load_imported(core, sys, key);
-    LH_TPM_TRY(core, Tss2_Sys_ContextLoad(sys, key->saved, &core->leases.key), "TPM2_ContextLoad");
-    core->leases.key_of = key->serial;
-    return LH_SUCCESS;
+    lh_core_leases *l = &core->leases;
+    l->key_of = key->serial;
+    if (key->saved && key->saved_on == l->connection &&
+        Tss2_Sys_ContextLoad(sys, key->saved, &l->key) == TSS2_RC_SUCCESS)
+        return LH_SUCCESS;
+    l->key = 0;
+    return load_imported(core, sys, key);
 }
 
 static lh_err reload_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_lease_key *key)
 {
     lh_core_leases *l = &core->leases;
-    if (!l->approver_saved || !lh_tpm_name_equal(&l->approver_of, &key->approver_name))
-        return load_approver(core, sys, key);
-    LH_TPM_TRY(core, Tss2_Sys_ContextLoad(sys, l->approver_saved, &l->approver), "TPM2_ContextLoad");
-    return LH_SUCCESS;
+    if (l->approver_saved && lh_tpm_name_equal(&l->approver_of, &key->approver_name) &&
+        Tss2_Sys_ContextLoad(sys, l->approver_saved, &l->approver) == TSS2_RC_SUCCESS)
+        return LH_SUCCESS;
+    l->approver = 0;
+    return load_approver(core, sys, key);
 }
 
 lh_err lh_lease_load(lh_core *core, lh_lease_key *key, TPM2_HANDLE *ret_approver, TPM2_HANDLE *ret_key)

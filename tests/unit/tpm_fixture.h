@@ -56,8 +56,8 @@ static inline void swtpm_sleep_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-/* Start (again) on the folder's state. */
-static inline void swtpm_run(swtpm *s)
+/* Start (again) on the folder's state. flags: swtpm's, "not-need-init,startup-clear" for a reset. */
+static inline void swtpm_run_as(swtpm *s, const char *flags)
 {
     char state[128], server[160], ctrl[160], path[128];
     snprintf(state, sizeof(state), "dir=%s", s->folder);
@@ -75,12 +75,17 @@ static inline void swtpm_run(swtpm *s)
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         dup2(null, STDERR_FILENO); /* it reports every command's connection there */
         execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
-            "--flags", "not-need-init,startup-clear", (char *)NULL);
+            "--flags", flags, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 2000 && access(path, F_OK) != 0; i++)
         swtpm_sleep_ms(2);
     snprintf(s->tcti, sizeof(s->tcti), "swtpm:path=%s", path);
+}
+
+static inline void swtpm_run(swtpm *s)
+{
+    swtpm_run_as(s, "not-need-init,startup-clear");
 }
 
 static inline void swtpm_start(swtpm *s)
