@@ -1,6 +1,7 @@
 /* leasehold lease: who may use which key until when; ending one, and revoking one for good. */
 #include "commands.h"
 #include "output.h"
+#include "proof_file.h"
 #include "proposal.h"
 
 static void print_lease(json_t *lease)
@@ -35,10 +36,28 @@ static lh_err run_list(lh_cli *cli)
     return LH_SUCCESS;
 }
 
+static lh_err give_proof(const lh_cli *cli, json_t *reply)
+{
+    LH_AUTO(lh_json_freep) json_t *proof = NULL;
+    LH_TRY(proof_file_make(reply, &proof));
+    const char *path = cli_value(cli, "out");
+    if (path == NULL)
+        return out_json(proof);
+    char *text = json_dumps(proof, JSON_INDENT(2));
+    LH_AUTO(lh_buf_free) lh_buf lines = LH_BUF_INIT(PROOF_FILE_MAX);
+    lh_buf_printf(&lines, "%s\n", text == NULL ? "" : text);
+    bool made = text != NULL;
+    free(text);
+    LH_TRY(lh_buf_status(&lines));
+    return made ? out_file(path, lh_buf_bytes(&lines)) : LH_RAISE(LH_E_NOMEM, 0);
+}
+
 static lh_err run_show(lh_cli *cli)
 {
     LH_AUTO(lh_json_freep) json_t *reply = NULL;
     LH_TRY(cli_call(cli, json_pack("{s:s,s:s}", "call", "lease.show", "id", cli->args[0]), &reply));
+    if (cli_flag(cli, "evidence") || cli_value(cli, "out"))
+        return give_proof(cli, reply);
     if (cli->json)
         return out_json(reply);
     print_lease(json_object_get(reply, "lease"));
@@ -67,6 +86,11 @@ static const cli_option list_options[] = {
     {"all", NULL, "those that have ended, too"},
     {NULL, NULL, NULL},
 };
+static const cli_option show_options[] = {
+    {"evidence", NULL, "its proof, for `leasehold evidence verify`"},
+    {"out", "FILE", "write the proof there"},
+    {NULL, NULL, NULL},
+};
 static const cli_option revoke_options[] = {
     PROPOSAL_MAKE_OPTIONS,
     {NULL, NULL, NULL},
@@ -84,6 +108,7 @@ const cli_command cmd_lease_show = {
     .name = "lease show",
     .arguments = "ID",
     .summary = "one lease with the evidence it was issued on",
+    .options = show_options,
     .min_args = 1,
     .max_args = 1,
     .run = run_show,

@@ -29,6 +29,8 @@ extern const cli_command cmd_lease_list;
 extern const cli_command cmd_lease_show;
 extern const cli_command cmd_lease_end;
 extern const cli_command cmd_lease_revoke;
+extern const cli_command cmd_evidence_verify;
+extern const cli_command cmd_evidence_ak;
 extern const cli_command cmd_partition_list;
 extern const cli_command cmd_partition_show;
 extern const cli_command cmd_hold_list;

@@ -31,6 +31,8 @@ static const cli_command *const commands[] = {
     &cmd_lease_show,
     &cmd_lease_end,
     &cmd_lease_revoke,
+    &cmd_evidence_verify,
+    &cmd_evidence_ak,
     &cmd_partition_list,
     &cmd_partition_show,
     &cmd_hold_list,

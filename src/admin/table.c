@@ -138,6 +138,7 @@ FIELDS(status_reply) = {
     LINE("version", OPTIONAL, 64),
     BOOL("software_tpm", OPTIONAL),
     OBJECT("tpm", OPTIONAL, tpm_status),
+    TEXT("ak", OPTIONAL, LH_LIMIT_TPM_PUBLIC * 2),
     LIST("officers", OPTIONAL, LH_LIMIT_OFFICERS, officer_status),
     NUMBER("threshold", OPTIONAL, LH_LIMIT_OFFICERS),
     NUMBER("sequence", OPTIONAL, ANY_NUMBER),
@@ -303,6 +304,7 @@ FIELDS(lease) = {
     HEX("id", REQUIRED, 16),
     NAME("role", REQUIRED),
     WORKLOAD("workload", REQUIRED),
+    LINE("host", OPTIONAL, LH_LIMIT_NAME),
     NUMBER("pid", OPTIONAL, INT32_MAX),
     NUMBER("uid", OPTIONAL, UINT32_MAX),
     LINE("issued", OPTIONAL, TIME),
@@ -319,7 +321,9 @@ FIELDS(lease) = {
 FIELDS(leases_reply) = {LIST("leases", REQUIRED, PAGE, lease), BOOL("more", OPTIONAL), END};
 FIELDS(lease_show_reply) = {
     OBJECT("lease", REQUIRED, lease),
+    HEX("vault", OPTIONAL, 32),
     TEXT("evidence", OPTIONAL, ANY_TEXT),
+    TEXT("facts", OPTIONAL, ANY_TEXT),
     END,
 };
 FIELDS(hold) = {

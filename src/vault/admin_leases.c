@@ -17,12 +17,12 @@ static json_t *line_of(const lh_lease_terms *t, enum lh_lease_state state, const
     int64_t expires_boot_ms, uint64_t used)
 {
     int64_t left = (expires_boot_ms - lh_clock_boot_ms()) / 1000;
-    return json_pack("{s:o, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "id",
-        lh_event_hex(t->id, sizeof(t->id)), "role", t->role, "workload", t->workload, "pid", (int)t->pid,
-        "uid", (json_int_t)t->uid, "issued", lh_event_time(t->issued), "expires",
+    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "id",
+        lh_event_hex(t->id, sizeof(t->id)), "role", t->role, "workload", t->workload, "host", t->host, "pid",
+        (int)t->pid, "uid", (json_int_t)t->uid, "issued", lh_event_time(t->issued), "expires",
         lh_event_time(lh_clock_wall() + left), "not_after", lh_event_time(t->not_after), "uses",
         (json_int_t)t->uses, "used", (json_int_t)used, "state", state_name(state), "reason", reason,
-        "assurance", "self");
+        "assurance", lh_lease_assurance(t));
 }
 
 static json_t *of_lease(const lh_lease *lease)
@@ -45,7 +45,7 @@ typedef struct {
 
 static bool fits(listing *l, const lh_lease_terms *t)
 {
-    size_t size = LINE_BYTES + strlen(t->role) + strlen(t->workload);
+    size_t size = LINE_BYTES + strlen(t->role) + strlen(t->workload) + strlen(t->host);
     l->more = l->more || size > l->budget;
     l->budget -= l->more ? 0 : size;
     return !l->more;
@@ -114,14 +114,16 @@ LH_ADMIN_HANDLER(lh_admin_lease_show)
         lease ? of_lease(lease) : line_of(&r.terms, r.state, r.reason, r.expires_boot_ms, r.reserved);
     pthread_mutex_unlock(&v->mutex);
     LH_AUTO(lh_buf_free) lh_buf evidence = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    LH_AUTO(lh_buf_free) lh_buf facts = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     lh_base64_encode(r.proof.evidence, &evidence);
-    lh_err err = lh_buf_status(&evidence);
-    if (!lh_ok(err)) {
+    lh_base64_encode(r.proof.facts, &facts);
+    if (evidence.status != LH_OK || facts.status != LH_OK) {
         json_decref(line);
-        return err;
+        return LH_RAISE(LH_E_NOMEM, 0);
     }
-    *ret_fields =
-        json_pack("{s:o, s:s%}", "lease", line, "evidence", (const char *)evidence.data, evidence.len);
+    *ret_fields = json_pack("{s:o, s:o, s:s%, s:s%}", "lease", line, "vault",
+        lh_event_hex(v->id, sizeof(v->id)), "evidence", evidence.data ? (const char *)evidence.data : "",
+        evidence.len, "facts", facts.data ? (const char *)facts.data : "", facts.len);
     return LH_SUCCESS;
 }
 

@@ -86,6 +86,10 @@ static void add_core(lh_vault *v, json_t *status)
         json_object_set_new(status, "state_hash", lh_event_hex(lh_chain_hash(core->chain), 32));
         json_object_set_new(status, "reference", reference_status(v));
     }
+    LH_AUTO(lh_buf_free) lh_buf ak = LH_BUF_INIT(2 * LH_LIMIT_TPM_PUBLIC);
+    lh_base64_encode(lh_buf_bytes(&core->ak_public), &ak);
+    if (ak.status == LH_OK && ak.len > 0)
+        json_object_set_new(status, "ak", json_stringn((const char *)ak.data, ak.len));
     lh_merkle_head head;
     if (lh_ok(lh_log_head(core->log, &head)))
         json_object_set_new(status, "log",
