@@ -45,18 +45,27 @@ static const char *const calls_common[] = {"brk", "clock_getres", "clock_gettime
 
 static const char *const calls_attest[] = {"pidfd_open", "recvmsg", "sendmsg"};
 
-static const char *const calls_main[] = {"accept", "accept4", "access", "bind", "chmod", "chown", "connect",
-    "dup", "dup2", "dup3", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
-    "eventfd2", "faccessat", "faccessat2", "fallocate", "fchmod", "fchmodat", "fchown", "fchownat",
-    "fdatasync", "flock", "fsync", "ftruncate", "futex_waitv", "get_robust_list", "getcpu", "getcwd",
-    "getdents64", "getgroups", "getpeername", "getresgid", "getresuid", "getrlimit", "getsockname",
-    "getsockopt", "listen", "lstat", "membarrier", "memfd_create", "mkdir", "mkdirat", "mlock2", "mmap",
-    "mprotect", "open", "openat", "pidfd_open", "pipe2", "preadv", "pselect6", "pwrite64", "pwritev",
-    "recvfrom", "recvmmsg", "recvmsg", "rename", "renameat", "renameat2", "rmdir", "rt_sigtimedwait",
-    "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity", "sched_getparam",
-    "sched_getscheduler", "sched_setaffinity", "select", "sendmmsg", "sendmsg", "sendto", "set_tid_address",
-    "setsockopt", "shutdown", "signalfd4", "sysinfo", "timerfd_create", "timerfd_gettime", "timerfd_settime",
-    "umask", "unlink", "unlinkat", "utimensat", "wait4", "waitid", "write", "writev"};
+static const char *const calls_net[] = {"accept", "accept4", "epoll_create1", "epoll_ctl", "epoll_pwait",
+    "epoll_pwait2", "epoll_wait", "getpeername", "getsockname", "getsockopt", "listen", "mlock2", "recvfrom",
+    "recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "sysinfo", "write", "writev"};
+
+/* Threads, reading files, connecting, serving what listens already. */
+static const char *const calls_serve[] = {"accept", "accept4", "access", "connect", "dup", "dup2", "dup3",
+    "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "faccessat",
+    "faccessat2", "futex_waitv", "get_robust_list", "getcpu", "getcwd", "getdents64", "getgroups",
+    "getpeername", "getresgid", "getresuid", "getrlimit", "getsockname", "getsockopt", "lstat", "membarrier",
+    "memfd_create", "mlock2", "mmap", "mprotect", "open", "openat", "pidfd_open", "pipe2", "preadv",
+    "pselect6", "recvfrom", "recvmmsg", "recvmsg", "rt_sigtimedwait", "sched_get_priority_max",
+    "sched_get_priority_min", "sched_getaffinity", "sched_getparam", "sched_getscheduler",
+    "sched_setaffinity", "select", "sendmmsg", "sendmsg", "sendto", "set_tid_address", "setsockopt",
+    "shutdown", "signalfd4", "sysinfo", "timerfd_create", "timerfd_gettime", "timerfd_settime", "wait4",
+    "waitid", "write", "writev"};
+
+/* Changing files, and listening. */
+static const char *const calls_main[] = {"bind", "chmod", "chown", "fallocate", "fchmod", "fchmodat",
+    "fchown", "fchownat", "flock", "fsync", "fdatasync", "ftruncate", "listen", "mkdir", "mkdirat",
+    "pwrite64", "pwritev", "rename", "renameat", "renameat2", "rmdir", "umask", "unlink", "unlinkat",
+    "utimensat"};
 
 /* Nothing but an attacker makes these in either role. */
 static const char *const calls_hostile[] = {"acct", "add_key", "bpf", "chroot", "delete_module", "execve",
@@ -103,9 +112,18 @@ static lh_err add_attest(scmp_filter_ctx ctx)
     return allow_where(ctx, "mprotect", 2, PROT_EXEC, 0);
 }
 
-static lh_err add_main(scmp_filter_ctx ctx)
+static lh_err add_net(scmp_filter_ctx ctx)
 {
-    LH_TRY(add_list(ctx, SCMP_ACT_ALLOW, calls_main, LH_ARRAY_LEN(calls_main)));
+    LH_TRY(add_list(ctx, SCMP_ACT_ALLOW, calls_net, LH_ARRAY_LEN(calls_net)));
+    LH_TRY(allow_where(ctx, "socketpair", 0, UINT32_MAX, AF_UNIX));
+    LH_TRY(allow_where(ctx, "prlimit64", 2, UINT64_MAX, 0)); /* reading a limit only */
+    LH_TRY(allow_where(ctx, "mmap", 2, PROT_EXEC, 0));
+    return allow_where(ctx, "mprotect", 2, PROT_EXEC, 0);
+}
+
+static lh_err add_serve(scmp_filter_ctx ctx)
+{
+    LH_TRY(add_list(ctx, SCMP_ACT_ALLOW, calls_serve, LH_ARRAY_LEN(calls_serve)));
     LH_TRY(allow_where(ctx, "socket", 0, UINT32_MAX, AF_UNIX));
     LH_TRY(allow_where(ctx, "setpriority", 1, UINT32_MAX, 0)); /* a thread's own, which only sinks */
     LH_TRY(allow_where(ctx, "socketpair", 0, UINT32_MAX, AF_UNIX));
@@ -121,6 +139,20 @@ static lh_err add_main(scmp_filter_ctx ctx)
     return allow_where(ctx, "prlimit64", 2, UINT64_MAX, 0); /* reading a limit only */
 }
 
+static lh_err add_main(scmp_filter_ctx ctx)
+{
+    LH_TRY(add_serve(ctx));
+    return add_list(ctx, SCMP_ACT_ALLOW, calls_main, LH_ARRAY_LEN(calls_main));
+}
+
+/* The network to dial the vault, whose name it looks up each time. */
+static lh_err add_agent(scmp_filter_ctx ctx)
+{
+    LH_TRY(add_serve(ctx));
+    LH_TRY(allow_where(ctx, "socket", 0, UINT32_MAX, AF_INET));
+    return allow_where(ctx, "socket", 0, UINT32_MAX, AF_INET6);
+}
+
 static lh_err fill(scmp_filter_ctx ctx, enum lh_sandbox_role role)
 {
     /* One filter for all threads; a call is found by bisection. */
@@ -134,7 +166,13 @@ static lh_err fill(scmp_filter_ctx ctx, enum lh_sandbox_role role)
     LH_TRY(add_rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL));
     struct scmp_arg_cmp self = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
     LH_TRY(add_rule(ctx, SCMP_ACT_ALLOW, "tgkill", 1, &self)); /* abort */
-    return role == LH_SANDBOX_ATTEST ? add_attest(ctx) : add_main(ctx);
+    switch (role) {
+    case LH_SANDBOX_MAIN: return add_main(ctx);
+    case LH_SANDBOX_AGENT: return add_agent(ctx);
+    case LH_SANDBOX_NET: return add_net(ctx);
+    case LH_SANDBOX_ATTEST: return add_attest(ctx);
+    }
+    return LH_RAISE(LH_E_INTERNAL, role);
 }
 
 static void release_filter(void *p)

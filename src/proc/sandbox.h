@@ -8,6 +8,10 @@
 
 enum lh_sandbox_role {
     LH_SANDBOX_MAIN,   /* threads, files, Unix sockets; no network, no exec, no new process */
+    LH_SANDBOX_AGENT,  /* threads, sockets to connect with, reading files; listens on what it has; changes no
+                          file, no exec, no new process */
+    LH_SANDBOX_NET,    /* talks on the sockets it has, and pairs of Unix sockets: opens no file and no other
+                          socket, no threads */
     LH_SANDBOX_ATTEST, /* reads files, talks on the descriptors it has: no sockets, no writing, no threads */
 };
 
