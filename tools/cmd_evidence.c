@@ -1,5 +1,6 @@
 /* leasehold evidence: verifying a lease's proof without daemon and TPM, and the key to do so with. */
 #include "codec/base64.h"
+#include "codec/tpms.h"
 #include "commands.h"
 #include "crypto/hash.h"
 #include "identity/facts.h"
@@ -20,20 +21,26 @@ typedef struct {
 } given_key;
 
 /* A TPMT_PUBLIC begins with its type (TPM_ALG_RSA, TPM_ALG_ECC), whose first byte is zero: no text does. */
-static lh_err key_of_file(const char *path, given_key *ret)
+static lh_err read_key(lh_bytes text, lh_buf *ret)
 {
-    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_HOST_IDENTITY);
-    LH_TRY(in_file(path, &text));
     if (text.len > 0 && text.data[0] == 0) {
-        lh_buf_append(&ret->public_area, text.data, text.len);
-        return lh_buf_status(&ret->public_area);
+        lh_buf_append(ret, text.data, text.len);
+        return lh_buf_status(ret);
     }
     LH_AUTO(lh_json_freep) json_t *json = json_loadb((const char *)text.data, text.len, 0, NULL);
     const char *ak = json_string_value(json_object_get(json, "ak"));
     while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
         text.len--;
-    lh_err err = lh_base64_decode(ak ? LH_BYTES_STR(ak) : lh_buf_bytes(&text), &ret->public_area);
-    if (!lh_ok(err) || ret->public_area.len == 0)
+    return lh_base64_decode(ak ? LH_BYTES_STR(ak) : text, ret);
+}
+
+static lh_err key_of_file(const char *path, lh_buf *ret)
+{
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_HOST_IDENTITY);
+    LH_TRY(in_file(path, &text));
+    lh_tpms_public public_area;
+    if (!lh_ok(read_key(lh_buf_bytes(&text), ret)) ||
+        !lh_ok(lh_tpms_public_parse(lh_buf_bytes(ret), &public_area)))
         return LH_REFUSE(LH_E_INVALID, "ak-format",
             "%s holds no attestation key: neither a TPMT_PUBLIC, nor its base64, nor a host's identity "
             "document",
@@ -46,7 +53,7 @@ static lh_err take_key(const lh_cli *cli, given_key *ret)
     const char *text = NULL;
     LH_TRY(cli_require(cli, "ak", &text));
     if (strncmp(text, SHA256_PREFIX, strlen(SHA256_PREFIX)) != 0) {
-        LH_TRY(key_of_file(text, ret));
+        LH_TRY(key_of_file(text, &ret->public_area));
         ret->key.public_area = lh_buf_bytes(&ret->public_area);
         return LH_SUCCESS;
     }
