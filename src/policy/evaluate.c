@@ -180,7 +180,7 @@ static bool check_holds(evaluation *e)
 static bool has_own_uid(
     const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts)
 {
-    return lh_policy_uid_is_own(policy, workload) &&
+    return lh_policy_uid_is_own(policy, workload, facts) &&
            lh_policy_program_kind(workload->exe) == LH_POLICY_PROGRAM &&
            lh_policy_program_kind(facts->exe) == LH_POLICY_PROGRAM;
 }

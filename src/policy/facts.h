@@ -24,17 +24,24 @@ typedef struct {
 typedef struct {
     /* The process, as the attest process saw it. Strings are NULL where not known; NULL matches nothing. */
     uint32_t uid;
-    const char *user; /* for texts only: matching is by uid */
+    const char *user; /* of a remote process, by its host: what `user` matches. Otherwise for texts only */
     const char *exe;  /* absolute path in the initial mount namespace */
     uint8_t exe_sha256[32];
     bool exe_counts;       /* the digest above is of a file whose content the kernel keeps (no FUSE …) */
     bool exe_trusted_path; /* file and every folder above it: root's, and writable by nobody else */
     const char *unit;      /* "NAME" where the cgroup is exactly /system.slice/NAME; NULL otherwise */
-    const char *lsm;       /* label of AppArmor or SELinux; NULL where unconfined or none */
-    bool userns_same;      /* in the initial user namespace */
-    bool traced;           /* a debugger is attached */
+    bool exe_has_verity;   /* exe_verity is its fs-verity digest */
+    uint8_t exe_verity[32];
+    const char *container_runtime; /* "docker", …; NULL outside of containers */
+    const char *container_id;
+    const char *pod;
+    const char *pod_labels; /* "NAME=VALUE" and a line break each */
+    const char *lsm;        /* label of AppArmor or SELinux; NULL where unconfined or none */
+    bool userns_same;       /* in the initial user namespace */
+    bool traced;            /* a debugger is attached */
 
     /* The host. */
+    bool remote;      /* another than the vault's: users' names are its own, and not looked up here */
     const char *host; /* its name, for holds; NULL where it has none */
     const lh_policy_label *host_labels;
     size_t host_label_count;

@@ -49,6 +49,8 @@ struct lh_policy {
     size_t digest_count;
     lh_policy_label *labels;
     size_t label_count;
+    lh_policy_source *sources;
+    size_t source_count;
     const lh_mechanism **mechanisms;
     size_t mechanism_count;
     lh_policy_index index;
@@ -76,8 +78,26 @@ bool lh_policy_workload_holds(
 /* The matching workloads' indices, ascending, in memory that the caller frees. LH_E_NOMEM. */
 LH_MUST lh_err lh_policy_matching(
     const lh_policy *policy, const lh_policy_facts *facts, size_t **ret, size_t *ret_count);
-/* Does no other workload of the policy use this one's uid? False without a uid, and for root. */
-bool lh_policy_uid_is_own(const lh_policy *policy, const lh_policy_workload *workload);
+/* Does no other workload of the policy use the uid of this one, which the facts match? False without a uid,
+ * and for root. */
+bool lh_policy_uid_is_own(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts);
+
+/* workload.c: the schema of `workloads:`, and schemas that others use, too. */
+extern const lh_schema lh_policy_text_schema;
+extern const lh_schema lh_policy_name_schema;
+extern const lh_schema lh_policy_id_schema;
+extern const lh_schema lh_policy_workloads_schema;
+/* How many digests, labels and sources they have in all; added to what is there. */
+void lh_policy_count_workloads(
+    const lh_yaml_node *workloads, size_t *ret_digests, size_t *ret_labels, size_t *ret_sources);
+void lh_policy_take_workload(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems);
+/* Children of a list or map; 1 for a scalar, 0 for NULL. Counted over the whole tree first, so that arrays
+ * are allocated once and pointers into them stay. */
+size_t lh_policy_count_children(const lh_yaml_node *node);
+/* An error at a node: what was expected and what was found. */
+void lh_policy_refuse(
+    const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *found);
 
 /* partition.c: the schema of `partitions:`, and what it says once workloads have their names. Errors go to
  * problems; LH_E_NOMEM. */

@@ -1,6 +1,7 @@
 /* Which workloads a process is. */
 #include "policy/internal.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,11 +46,31 @@ static bool same_text(const char *wanted, const char *found)
     return found != NULL && strcmp(wanted, found) == 0;
 }
 
+/* On another host a name is another uid: the host says whose uid it is. */
+static bool check_remote_user(const check *c)
+{
+    const lh_policy_workload *workload = c->workload;
+    bool ok =
+        workload->user != NULL ? same_text(workload->user, c->facts->user) : workload->uid == c->facts->uid;
+    if (c->trace != NULL) {
+        char wanted[32];
+        char found[128];
+        (void)snprintf(wanted, sizeof(wanted), "%" PRIu32, workload->uid);
+        (void)snprintf(found, sizeof(found), "%" PRIu32 " (%s)", c->facts->uid,
+            c->facts->user != NULL ? c->facts->user : "no name there");
+        note(c, ok, workload->user != NULL ? "user" : "uid", workload->user != NULL ? workload->user : wanted,
+            found);
+    }
+    return ok;
+}
+
 static bool check_user(const check *c)
 {
     const lh_policy_workload *workload = c->workload;
     if (workload->user == NULL && !workload->has_uid)
         return true;
+    if (c->facts->remote)
+        return check_remote_user(c);
     bool ok = workload->has_uid && workload->uid == c->facts->uid;
     if (c->trace != NULL) {
         char wanted[128];
@@ -122,6 +143,109 @@ static bool check_digest(const check *c)
     return ok;
 }
 
+static bool check_verity(const check *c)
+{
+    const lh_policy_workload *workload = c->workload;
+    if (workload->exe_fsverity_count == 0)
+        return true;
+    bool ok = false;
+    for (size_t i = 0; i < workload->exe_fsverity_count && !ok && c->facts->exe_has_verity; i++)
+        ok = memcmp(workload->exe_fsverity[i], c->facts->exe_verity, 32) == 0;
+    if (c->trace != NULL) {
+        char wanted[128] = "sha256:";
+        char found[128] = "sha256:";
+        lh_hex(workload->exe_fsverity[0], 32, wanted + strlen(wanted));
+        if (workload->exe_fsverity_count > 1)
+            (void)snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), " or %zu others",
+                workload->exe_fsverity_count - 1);
+        lh_hex(c->facts->exe_verity, 32, found + strlen(found));
+        note(c, ok, "exe_fsverity", wanted, c->facts->exe_has_verity ? found : "no fs-verity digest");
+    }
+    return ok;
+}
+
+/* One line of the pod's labels. */
+static bool has_label(const char *labels, const lh_policy_label *wanted)
+{
+    size_t name = strlen(wanted->name);
+    size_t value = strlen(wanted->value);
+    for (const char *line = labels; line != NULL && line[0] != '\0';) {
+        size_t len = strcspn(line, "\n");
+        if (len == name + 1 + value && memcmp(line, wanted->name, name) == 0 && line[name] == '=' &&
+            memcmp(line + name + 1, wanted->value, value) == 0)
+            return true;
+        line += len + (line[len] == '\n' ? 1 : 0);
+    }
+    return false;
+}
+
+static bool check_text(const check *c, const char *condition, const char *wanted, const char *found)
+{
+    if (wanted == NULL)
+        return true;
+    bool ok = same_text(wanted, found);
+    note(c, ok, condition, wanted, found != NULL ? found : "none");
+    return ok;
+}
+
+static bool check_container(const check *c)
+{
+    const lh_policy_workload *workload = c->workload;
+    if (!workload->has_container)
+        return true;
+    bool ok = check_text(c, "container.runtime", workload->container_runtime, c->facts->container_runtime);
+    ok = check_text(c, "container.id", workload->container_id, c->facts->container_id) && ok;
+    ok = check_text(c, "container.pod", workload->pod, c->facts->pod) && ok;
+    for (size_t i = 0; i < workload->pod_label_count; i++) {
+        const lh_policy_label *wanted = &workload->pod_labels[i];
+        bool has = has_label(c->facts->pod_labels, wanted);
+        ok = ok && has;
+        if (c->trace == NULL)
+            continue;
+        char text[2 * LH_LIMIT_NAME + 8];
+        (void)snprintf(text, sizeof(text), "%s: %s", wanted->name, wanted->value);
+        note(c, has, "container.labels", text, has ? "it has it" : "no such label");
+    }
+    return ok;
+}
+
+static bool in_network(const lh_policy_source *network, const uint8_t address[16], bool is_v6)
+{
+    if (network->local || network->is_v6 != is_v6)
+        return false;
+    size_t whole = network->bits / 8;
+    unsigned rest = network->bits % 8;
+    uint8_t mask = (uint8_t)(0xff00u >> rest);
+    return memcmp(network->address, address, whole) == 0 &&
+           (rest == 0 || ((network->address[whole] ^ address[whole]) & mask) == 0);
+}
+
+/* A source without an address (a unix socket, a device) is in no network. */
+static bool is_from(const lh_policy_workload *workload, const lh_policy_facts *facts)
+{
+    uint8_t address[16] = {0};
+    bool v6 = facts->source != NULL && strchr(facts->source, ':') != NULL;
+    bool known = facts->source != NULL && inet_pton(v6 ? AF_INET6 : AF_INET, facts->source, address) == 1;
+    for (size_t i = 0; i < workload->source_count; i++) {
+        const lh_policy_source *source = &workload->sources[i];
+        if (source->local ? !facts->remote : facts->remote && known && in_network(source, address, v6))
+            return true;
+    }
+    return false;
+}
+
+static bool check_source(const check *c)
+{
+    if (c->workload->source_count == 0)
+        return true;
+    bool ok = is_from(c->workload, c->facts);
+    note(c, ok, "source", "one of those named",
+        !c->facts->remote          ? "this host"
+        : c->facts->source == NULL ? "a host without a network address"
+                                   : c->facts->source);
+    return ok;
+}
+
 static bool check_host(const check *c)
 {
     bool all = true;
@@ -146,8 +270,8 @@ static bool check_host(const check *c)
 bool lh_policy_workload_holds(
     const lh_policy_workload *workload, const lh_policy_facts *facts, lh_policy_trace *trace)
 {
-    static bool (*const checks[])(const check *) = {
-        check_user, check_unit, check_lsm, check_exe, check_digest, check_host};
+    static bool (*const checks[])(const check *) = {check_user, check_unit, check_lsm, check_container,
+        check_exe, check_digest, check_verity, check_source, check_host};
     const check c = {workload, facts, trace};
     bool all = true;
     for (size_t i = 0; i < LH_ARRAY_LEN(checks) && (all || trace != NULL); i++)
@@ -191,9 +315,27 @@ static int compare_indices(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+/* The index knows uids of this host only. */
+static lh_err matching_remote(
+    const lh_policy *policy, const lh_policy_facts *facts, size_t **ret, size_t *ret_count)
+{
+    size_t *found = calloc(policy->workload_count + 1, sizeof(*found));
+    if (found == NULL)
+        return LH_RAISE(LH_E_NOMEM, 0);
+    size_t count = 0;
+    for (size_t i = 0; i < policy->workload_count; i++)
+        if (lh_policy_workload_holds(&policy->workloads[i], facts, NULL))
+            found[count++] = i;
+    *ret = found;
+    *ret_count = count;
+    return LH_SUCCESS;
+}
+
 lh_err lh_policy_matching(
     const lh_policy *policy, const lh_policy_facts *facts, size_t **ret, size_t *ret_count)
 {
+    if (facts->remote)
+        return matching_remote(policy, facts, ret, ret_count);
     const lh_policy_index *index = &policy->index;
     size_t uid_from = first_uid(index, facts->uid);
     size_t uid_to = uid_from;
@@ -226,8 +368,30 @@ lh_err lh_policy_matching(
     return LH_SUCCESS;
 }
 
-bool lh_policy_uid_is_own(const lh_policy *policy, const lh_policy_workload *workload)
+/* Which uid a name is there is not known here: one by number is its own only where none goes by name. */
+static bool remote_uid_is_own(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts)
 {
+    if (facts->uid == 0 || (workload->user == NULL && !workload->has_uid))
+        return false;
+    for (size_t i = 0; i < policy->workload_count; i++) {
+        const lh_policy_workload *other = &policy->workloads[i];
+        if (other == workload)
+            continue;
+        bool by_name = other->user != NULL;
+        if (workload->user != NULL ? by_name && strcmp(other->user, workload->user) == 0 : by_name)
+            return false;
+        if (!by_name && other->has_uid && other->uid == facts->uid)
+            return false;
+    }
+    return true;
+}
+
+bool lh_policy_uid_is_own(
+    const lh_policy *policy, const lh_policy_workload *workload, const lh_policy_facts *facts)
+{
+    if (facts->remote)
+        return remote_uid_is_own(policy, workload, facts);
     if (!workload->has_uid || workload->uid == 0)
         return false;
     size_t at = first_uid(&policy->index, workload->uid);

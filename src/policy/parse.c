@@ -6,30 +6,6 @@
 
 #define OTHER_NAMES_SIZE 320
 
-static bool is_user(const char *text)
-{
-    if (text[0] == '-' || strspn(text, "0123456789") == strlen(text))
-        return false;
-    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(text);
-}
-
-static bool has_suffix(const char *text, const char *suffix)
-{
-    size_t length = strlen(text);
-    size_t tail = strlen(suffix);
-    return length > tail && strcmp(text + length - tail, suffix) == 0;
-}
-
-/* Services only: whoever may start a process may have it put into a scope of any name. What the attest
- * process reports is the same (lh_proc_unit_parse). Source: systemd.unit(5), the characters of unit names. */
-static bool is_unit(const char *text)
-{
-    if (!has_suffix(text, ".service"))
-        return false;
-    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") ==
-           strlen(text);
-}
-
 static bool parse_minutes(const char *text, unsigned *ret)
 {
     static const char digits[] = "0123456789";
@@ -59,85 +35,23 @@ static bool is_hours(const char *text)
 
 static const char *const per_names[] = {"workload", "lease", "period", NULL};
 static const char *const custody_names[] = {"vault", "tpm", NULL};
-static const char *const strength_names[] = {"weak", "strong", NULL};
 enum { PER_PERIOD = 2, CUSTODY_TPM = 1 };
 
-static const lh_schema text_schema = {.type = LH_SCHEMA_STRING, .max = 256};
-static const lh_schema name_schema = {.type = LH_SCHEMA_STRING,
-    .check = lh_schema_is_name,
-    .expected = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit"};
 static const lh_schema trust_domain_schema = {.type = LH_SCHEMA_STRING,
     .max = 255,
     .check = lh_schema_is_trust_domain,
     .expected = "a trust domain of lower-case letters, digits, '.', '_' and '-'"};
-static const lh_schema id_schema = {.type = LH_SCHEMA_STRING,
-    .max = LH_LIMIT_SPIFFE_ID,
-    .check = lh_schema_is_spiffe_id,
-    .expected = "a SPIFFE ID such as spiffe://prod.example.org/payments/api"};
-
-static const lh_schema unit_schema = {.type = LH_SCHEMA_STRING,
-    .max = 255,
-    .check = is_unit,
-    .expected = "a system service's name, ending in .service, such as payments-api.service"};
-static const lh_schema user_schema = {.type = LH_SCHEMA_STRING,
-    .max = 64,
-    .check = is_user,
-    .expected = "a user's name (for a number say uid)"};
-static const lh_schema uid_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = 4294967294};
-static const lh_schema exe_schema = {.type = LH_SCHEMA_STRING,
-    .max = LH_LIMIT_PATH - 1,
-    .check = lh_schema_is_absolute_path,
-    .expected = "an absolute path without empty, \".\" or \"..\" parts"};
-static const lh_schema digest_schema = {.type = LH_SCHEMA_DIGEST};
-static const lh_schema digests_schema = {
-    .type = LH_SCHEMA_LIST_OR_ONE, .item = &digest_schema, .min = 1, .max = 64};
-static const lh_schema labels_schema = {.type = LH_SCHEMA_DICT,
-    .expected = "a map of labels",
-    .key = &name_schema,
-    .item = &name_schema,
-    .min = 1,
-    .max = 16};
-static const lh_schema freshness_schema = {
-    .type = LH_SCHEMA_DURATION, .min = 1, .max = LH_POLICY_FRESHNESS_MAX};
-static const lh_schema strength_schema = {.type = LH_SCHEMA_ENUM, .names = strength_names};
-static const lh_schema_field attest_fields[] = {
-    {"unit", &unit_schema, false},
-    {"user", &user_schema, false},
-    {"uid", &uid_schema, false},
-    {"exe", &exe_schema, false},
-    {"exe_sha256", &digests_schema, false},
-    {"lsm", &text_schema, false},
-    {"host", &labels_schema, false},
-    {"freshness", &freshness_schema, false},
-    {"strength", &strength_schema, false},
-    {NULL, NULL, false},
-};
-static const lh_schema attest_schema = {
-    .type = LH_SCHEMA_MAP, .fields = attest_fields, .expected = "a map of attest conditions"};
-static const lh_schema_field workload_fields[] = {
-    {"id", &id_schema, true},
-    {"owner", &text_schema, false},
-    {"attest", &attest_schema, true},
-    {NULL, NULL, false},
-};
-static const lh_schema workload_schema = {
-    .type = LH_SCHEMA_MAP, .fields = workload_fields, .expected = "a workload"};
-static const lh_schema workloads_schema = {.type = LH_SCHEMA_LIST,
-    .expected = "a list of workloads",
-    .item = &workload_schema,
-    .max = LH_LIMIT_WORKLOADS};
-
 static const lh_schema per_schema = {.type = LH_SCHEMA_ENUM, .names = per_names};
 static const lh_schema_field derive_fields[] = {
     {"per", &per_schema, true},
-    {"key", &name_schema, true},
+    {"key", &lh_policy_name_schema, true},
     {NULL, NULL, false},
 };
 static const lh_schema derive_schema = {
     .type = LH_SCHEMA_MAP, .fields = derive_fields, .expected = "a map { per, key }"};
 static const lh_schema allow_schema = {.type = LH_SCHEMA_LIST,
     .expected = "a list of mechanism names",
-    .item = &name_schema,
+    .item = &lh_policy_name_schema,
     .min = 1,
     .max = 64};
 static const lh_schema ttl_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = LH_POLICY_TTL_MAX};
@@ -145,16 +59,16 @@ static const lh_schema max_ttl_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .
 static const lh_schema uses_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_POLICY_USES_MAX};
 static const lh_schema custody_schema = {.type = LH_SCHEMA_ENUM, .names = custody_names};
 static const lh_schema_field role_fields[] = {
-    {"name", &name_schema, true},
-    {"parent", &name_schema, true},
+    {"name", &lh_policy_name_schema, true},
+    {"parent", &lh_policy_name_schema, true},
     {"derive", &derive_schema, true},
     {"allow", &allow_schema, true},
     {"ttl", &ttl_schema, true},
     {"max_ttl", &max_ttl_schema, false},
     {"uses", &uses_schema, false},
     {"custody", &custody_schema, false},
-    {"owner", &text_schema, false},
-    {"purpose", &text_schema, false},
+    {"owner", &lh_policy_text_schema, false},
+    {"purpose", &lh_policy_text_schema, false},
     {NULL, NULL, false},
 };
 static const lh_schema role_schema = {.type = LH_SCHEMA_MAP, .fields = role_fields, .expected = "a role"};
@@ -165,8 +79,8 @@ static const lh_schema hours_schema = {.type = LH_SCHEMA_STRING,
     .check = is_hours,
     .expected = "hours of the day in UTC such as \"06:00-22:00\""};
 static const lh_schema_field grant_fields[] = {
-    {"workload", &id_schema, true},
-    {"role", &name_schema, true},
+    {"workload", &lh_policy_id_schema, true},
+    {"role", &lh_policy_name_schema, true},
     {"hours", &hours_schema, false},
     {NULL, NULL, false},
 };
@@ -176,7 +90,7 @@ static const lh_schema grants_schema = {
 
 static const lh_schema_field policy_fields[] = {
     {"trust_domain", &trust_domain_schema, true},
-    {"workloads", &workloads_schema, false},
+    {"workloads", &lh_policy_workloads_schema, false},
     {"roles", &roles_schema, false},
     {"grants", &grants_schema, false},
     {"partitions", &lh_policy_partitions_schema, false},
@@ -185,31 +99,6 @@ static const lh_schema_field policy_fields[] = {
 static const lh_schema policy_schema = {
     .type = LH_SCHEMA_MAP, .fields = policy_fields, .expected = "a policy"};
 
-static void refuse(const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *found)
-{
-    char path[LH_PROBLEM_PATH];
-    lh_yaml_node_path(node, path);
-    lh_problem_add(problems, LH_SEVERITY_ERROR, lh_yaml_node_place(node), path, "expected %s, found %s",
-        expected, found);
-}
-
-void lh_policy_refuse_text(
-    const lh_yaml_node *node, lh_problems *problems, const char *expected, const char *near)
-{
-    char found[192];
-    (void)snprintf(found, sizeof(found), "\"%.100s\"%s%s%s", lh_yaml_node_text(node),
-        near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
-    refuse(node, problems, expected, found);
-}
-
-/* Counted over the whole tree first, so that the arrays are allocated once and pointers into them stay. */
-static size_t count_children(const lh_yaml_node *node)
-{
-    if (node == NULL)
-        return 0;
-    return lh_yaml_node_kind(node) == LH_YAML_SCALAR ? 1 : lh_yaml_node_count(node);
-}
-
 static lh_err allocate(lh_policy *policy, const lh_yaml_node *root)
 {
     const lh_yaml_node *workloads = lh_yaml_get(root, "workloads");
@@ -217,116 +106,29 @@ static lh_err allocate(lh_policy *policy, const lh_yaml_node *root)
     size_t digests = 0;
     size_t labels = 0;
     size_t mechanisms = 0;
-    for (const lh_yaml_node *at = workloads != NULL ? lh_yaml_node_first(workloads) : NULL; at != NULL;
-         at = lh_yaml_node_next(at)) {
-        const lh_yaml_node *attest = lh_yaml_get(at, "attest");
-        digests += count_children(lh_yaml_get(attest, "exe_sha256"));
-        labels += count_children(lh_yaml_get(attest, "host"));
-    }
+    size_t sources = 0;
+    lh_policy_count_workloads(workloads, &digests, &labels, &sources);
     for (const lh_yaml_node *at = roles != NULL ? lh_yaml_node_first(roles) : NULL; at != NULL;
          at = lh_yaml_node_next(at))
-        mechanisms += count_children(lh_yaml_get(at, "allow"));
+        mechanisms += lh_policy_count_children(lh_yaml_get(at, "allow"));
     const lh_yaml_node *partitions = lh_yaml_get(root, "partitions");
     for (const lh_yaml_node *at = partitions != NULL ? lh_yaml_node_first(partitions) : NULL; at != NULL;
          at = lh_yaml_node_next(at))
-        mechanisms += count_children(lh_yaml_get(at, "legacy"));
-    size_t grants = count_children(lh_yaml_get(root, "grants"));
-    policy->workloads = calloc(count_children(workloads) + 1, sizeof(*policy->workloads));
-    policy->roles = calloc(count_children(roles) + 1, sizeof(*policy->roles));
+        mechanisms += lh_policy_count_children(lh_yaml_get(at, "legacy"));
+    size_t grants = lh_policy_count_children(lh_yaml_get(root, "grants"));
+    policy->workloads = calloc(lh_policy_count_children(workloads) + 1, sizeof(*policy->workloads));
+    policy->roles = calloc(lh_policy_count_children(roles) + 1, sizeof(*policy->roles));
     policy->grants = calloc(grants + 1, sizeof(*policy->grants));
     policy->grants_by_workload = calloc(grants + 1, sizeof(*policy->grants_by_workload));
     policy->digests = calloc(digests + 1, sizeof(*policy->digests));
     policy->labels = calloc(labels + 1, sizeof(*policy->labels));
+    policy->sources = calloc(sources + 1, sizeof(*policy->sources));
     policy->mechanisms = calloc(mechanisms + 1, sizeof(*policy->mechanisms));
     if (policy->workloads == NULL || policy->roles == NULL || policy->grants == NULL ||
         policy->grants_by_workload == NULL || policy->digests == NULL || policy->labels == NULL ||
-        policy->mechanisms == NULL)
+        policy->sources == NULL || policy->mechanisms == NULL)
         return LH_RAISE(LH_E_NOMEM, 0);
     return LH_SUCCESS;
-}
-
-static void take_digests(
-    lh_policy *policy, lh_policy_workload *workload, const lh_yaml_node *node, lh_problems *problems)
-{
-    if (node == NULL)
-        return;
-    uint8_t(*first)[32] = policy->digests + policy->digest_count;
-    bool list = lh_yaml_node_kind(node) == LH_YAML_LIST;
-    const lh_yaml_node *at = list ? lh_yaml_node_first(node) : node;
-    size_t count = 0;
-    for (; at != NULL; at = list ? lh_yaml_node_next(at) : NULL) {
-        lh_schema_digest(at, first[count]);
-        for (size_t i = 0; i < count; i++) {
-            if (memcmp(first[i], first[count], sizeof(first[i])) == 0)
-                lh_policy_refuse_text(at, problems, "each digest once", NULL);
-        }
-        count++;
-    }
-    workload->exe_sha256 = (const uint8_t(*)[32])first;
-    workload->exe_sha256_count = count;
-    policy->digest_count += count;
-}
-
-static void take_host(lh_policy *policy, lh_policy_workload *workload, const lh_yaml_node *node)
-{
-    if (node == NULL)
-        return;
-    workload->host = policy->labels + policy->label_count;
-    for (const lh_yaml_node *at = lh_yaml_node_first(node); at != NULL; at = lh_yaml_node_next(at)) {
-        policy->labels[policy->label_count++] =
-            (lh_policy_label){lh_yaml_node_key(at), lh_schema_string(at, "")};
-        workload->host_count++;
-    }
-}
-
-static void check_attest(
-    const lh_policy_workload *workload, const lh_yaml_node *attest, lh_problems *problems)
-{
-    bool named = workload->user != NULL || workload->has_uid;
-    if (workload->user != NULL && workload->has_uid)
-        refuse(lh_yaml_get(attest, "uid"), problems, "either user or uid", "both");
-    if (!named && workload->unit == NULL && workload->lsm == NULL && workload->exe == NULL &&
-        workload->exe_sha256_count == 0)
-        refuse(attest, problems, "at least one of unit, user, uid, exe, exe_sha256, lsm",
-            "none: every process would match");
-    else if (workload->strength == LH_POLICY_STRONG && !named && workload->unit == NULL &&
-             workload->lsm == NULL)
-        refuse(lh_yaml_get(attest, "strength"), problems, "unit, lsm, user or uid beside strength: strong",
-            "none of them");
-}
-
-static void take_workload(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
-{
-    lh_policy_workload *workload = &policy->workloads[policy->workload_count];
-    const lh_yaml_node *attest = lh_yaml_get(node, "attest");
-    const lh_yaml_node *id = lh_yaml_get(node, "id");
-    const lh_yaml_node *uid = lh_yaml_get(attest, "uid");
-    *workload = (lh_policy_workload){
-        .place = lh_yaml_node_place(node),
-        .index = policy->workload_count++,
-        .id = lh_schema_string(id, ""),
-        .owner = lh_schema_string(lh_yaml_get(node, "owner"), NULL),
-        .unit = lh_schema_string(lh_yaml_get(attest, "unit"), NULL),
-        .user = lh_schema_string(lh_yaml_get(attest, "user"), NULL),
-        .has_uid = uid != NULL,
-        .uid = (uint32_t)lh_schema_int(uid, 0),
-        .exe = lh_schema_string(lh_yaml_get(attest, "exe"), NULL),
-        .lsm = lh_schema_string(lh_yaml_get(attest, "lsm"), NULL),
-        .freshness = lh_schema_duration(lh_yaml_get(attest, "freshness"), LH_POLICY_FRESHNESS),
-        .strength = (enum lh_policy_strength)lh_schema_enum(
-            lh_yaml_get(attest, "strength"), strength_names, LH_POLICY_WEAK),
-    };
-    take_digests(policy, workload, lh_yaml_get(attest, "exe_sha256"), problems);
-    take_host(policy, workload, lh_yaml_get(attest, "host"));
-    check_attest(workload, attest, problems);
-    const char *domain = workload->id + strlen("spiffe://");
-    size_t length = strlen(policy->trust_domain);
-    if (strncmp(domain, policy->trust_domain, length) != 0 || domain[length] != '/') {
-        char expected[320];
-        (void)snprintf(
-            expected, sizeof(expected), "an ID of the trust domain: spiffe://%s/...", policy->trust_domain);
-        lh_policy_refuse_text(id, problems, expected, NULL);
-    }
 }
 
 static void list_key_kinds(char *out, size_t size)
@@ -389,7 +191,8 @@ static void take_derive(lh_policy_role *role, const lh_yaml_node *derive, lh_pro
     const lh_yaml_node *key = lh_yaml_get(derive, "key");
     int which = lh_schema_enum(per, per_names, LH_POLICY_PER_WORKLOAD);
     if (which == PER_PERIOD)
-        refuse(per, problems, "workload or lease", "\"period\", which is not offered in this version");
+        lh_policy_refuse(
+            per, problems, "workload or lease", "\"period\", which is not offered in this version");
     else
         role->per = (enum lh_policy_per)which;
     const lh_key_row *row = lh_key_row_by_name(lh_schema_string(key, ""));
@@ -424,7 +227,7 @@ static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *
     if (role->max_ttl < role->ttl)
         lh_policy_refuse_text(max_ttl, problems, "a max_ttl not shorter than ttl", NULL);
     if (lh_schema_enum(custody, custody_names, 0) == CUSTODY_TPM)
-        refuse(custody, problems, "vault", "\"tpm\", which is not offered in this version");
+        lh_policy_refuse(custody, problems, "vault", "\"tpm\", which is not offered in this version");
 }
 
 static void take_grant(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
@@ -519,7 +322,7 @@ lh_err lh_policy_parse(lh_bytes doc, const char *file, lh_policy **ret, lh_probl
         return lh_problems_status(problems, "policy");
     policy->trust_domain = lh_schema_string(lh_yaml_get(root, "trust_domain"), "");
     LH_TRY(allocate(policy, root));
-    take_list(policy, "workloads", take_workload, problems);
+    take_list(policy, "workloads", lh_policy_take_workload, problems);
     take_list(policy, "roles", take_role, problems);
     LH_TRY(lh_policy_build_names(policy));
     check_names(policy, problems);

@@ -25,6 +25,7 @@ void lh_policy_free(lh_policy *policy)
     free(policy->grants_by_workload);
     free(policy->digests);
     free(policy->labels);
+    free(policy->sources);
     free(policy->mechanisms);
     free(policy->partitions);
     free(policy->partition_workloads);

@@ -21,6 +21,14 @@ typedef struct lh_policy lh_policy;
 enum lh_policy_strength { LH_POLICY_WEAK, LH_POLICY_STRONG };
 enum lh_policy_per { LH_POLICY_PER_WORKLOAD, LH_POLICY_PER_LEASE };
 
+/* Where a request comes from: this host, or a network. */
+typedef struct {
+    bool local;
+    bool is_v6;
+    uint8_t address[16]; /* the first 4 bytes of it, unless is_v6 */
+    unsigned bits;       /* of the network */
+} lh_policy_source;
+
 /* The parts of a policy, for reading. Optional strings are NULL where not given. All borrowed from the
  * policy. */
 typedef struct {
@@ -35,7 +43,17 @@ typedef struct {
     const char *exe;
     const uint8_t (*exe_sha256)[32];
     size_t exe_sha256_count;
+    const uint8_t (*exe_fsverity)[32];
+    size_t exe_fsverity_count;
     const char *lsm;
+    bool has_container; /* at least one of the next four is given */
+    const char *container_runtime;
+    const char *container_id;
+    const char *pod;
+    const lh_policy_label *pod_labels;
+    size_t pod_label_count;
+    const lh_policy_source *sources; /* any of them */
+    size_t source_count;
     const lh_policy_label *host;
     size_t host_count;
     int64_t freshness; /* seconds */

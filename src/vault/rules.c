@@ -186,6 +186,11 @@ void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_polic
         .exe_counts = lh_identity_exe_counts(identity),
         .exe_trusted_path = identity->flags & LH_IDENTITY_EXE_PATH_TRUSTED,
         .unit = identity->unit[0] ? identity->unit : NULL,
+        .user = identity->user[0] ? identity->user : NULL,
+        .exe_has_verity = identity->flags & LH_IDENTITY_EXE_VERITY,
+        .container_id = identity->container_id[0] ? identity->container_id : NULL,
+        .pod = identity->pod[0] ? identity->pod : NULL,
+        .pod_labels = identity->pod_labels[0] ? identity->pod_labels : NULL,
         .lsm = (identity->flags & LH_IDENTITY_LSM_CONFINED) && identity->lsm_label[0] ? identity->lsm_label
                                                                                       : NULL,
         .userns_same = !(identity->flags & LH_IDENTITY_OTHER_USER_NS),
@@ -197,7 +202,10 @@ void lh_rules_facts(const lh_rules *rules, const lh_identity *identity, lh_polic
         .holds = rules->holds,
         .hold_count = rules->hold_count,
     };
+    if (identity->container_runtime != LH_CONTAINER_NONE)
+        ret->container_runtime = lh_container_runtime_name(identity->container_runtime);
     memcpy(ret->exe_sha256, identity->exe_sha256, sizeof(ret->exe_sha256));
+    memcpy(ret->exe_verity, identity->exe_verity, sizeof(ret->exe_verity));
 }
 
 bool lh_rules_host_facts(
@@ -211,6 +219,7 @@ bool lh_rules_host_facts(
     ret->host_labels = rules->host_labels[enrolled - rules->governed.hosts];
     ret->host_label_count = enrolled->enrolment->n_labels;
     ret->assurance = "host";
+    ret->remote = true;
     return true;
 }
 
