@@ -97,6 +97,13 @@ static lh_err propose_lift(lh_cli *cli)
     return proposal_make_json(cli, "hold.lift", json_pack("{s:s}", "hold", id), false);
 }
 
+static lh_err propose_retire(lh_cli *cli)
+{
+    const char *name = NULL;
+    LH_TRY(one_argument(cli, "the host's NAME", &name));
+    return proposal_make_json(cli, "host.retire", json_pack("{s:s}", "name", name), false);
+}
+
 static lh_err propose_revoke(lh_cli *cli)
 {
     const char *id = NULL;
@@ -122,8 +129,8 @@ static lh_err propose_bytes(lh_cli *cli)
 }
 
 const char *const cli_operations[] = {"policy.apply", "reference.set", "parent.create", "officers.change",
-    "partition.create", "partition.destroy", "certificate.attach", "certificate.remove", "hold.lift",
-    "hold.place", "lease.revoke", "vault.seal", "vault.unseal", NULL};
+    "partition.create", "partition.destroy", "certificate.attach", "certificate.remove", "host.enrol",
+    "host.retire", "hold.lift", "hold.place", "lease.revoke", "vault.seal", "vault.unseal", NULL};
 
 static lh_err run(lh_cli *cli)
 {
@@ -135,6 +142,7 @@ static lh_err run(lh_cli *cli)
         {"reference.set", propose_reference},
         {"parent.create", propose_parent},
         {"officers.change", propose_officers},
+        {"host.retire", propose_retire},
         {"hold.lift", propose_lift},
         {"lease.revoke", propose_revoke},
         {"partition.create", propose_partition_create},
@@ -173,6 +181,8 @@ const cli_command cmd_propose = {
                "  propose partition.destroy NAME   delete one with all that is in it\n"
                "  propose certificate.attach       show --chain beside the key of --role and --workload\n"
                "  propose certificate.remove       show that key without certificates\n"
+               "  propose host.enrol FILE          a host, as JSON; `leasehold host enrol` is easier\n"
+               "  propose host.retire NAME         know a host no longer\n"
                "  propose hold.lift ID             lift a hold\n"
                "  propose hold.place FILE          a hold, as JSON; `leasehold hold add` is easier\n"
                "  propose lease.revoke ID          end a lease and hold its workload and role\n"

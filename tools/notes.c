@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "codec/base64.h"
+#include "crypto/credential.h"
+#include "crypto/ek.h"
 #include "crypto/hash.h"
 #include "crypto/x509.h"
 #include "output.h"
@@ -83,9 +85,8 @@ static lh_err note_certificate(FILE *file, lh_crypto *crypto, const json_t *cert
     return LH_SUCCESS;
 }
 
-static void note_chain(FILE *file, lh_crypto *crypto, const json_t *params)
+static void note_chain(FILE *file, lh_crypto *crypto, const json_t *chain)
 {
-    const json_t *chain = json_object_get(params, "chain");
     size_t count = json_array_size(chain);
     (void)fprintf(file, "\nWhat the chain says, decoded here; no signature in it is verified:\n");
     for (size_t i = 0; i < count; i++) {
@@ -95,6 +96,69 @@ static void note_chain(FILE *file, lh_crypto *crypto, const json_t *params)
     }
     if (count == 0)
         (void)fprintf(file, "  WARNING: there is no certificate in it\n");
+}
+
+/* SHA-256 of a key's public area, and its Name, which is the same with the hash's number before it. */
+static void note_key(FILE *file, lh_crypto *crypto, const json_t *key, bool name)
+{
+    LH_AUTO(lh_buf_free) lh_buf public = LH_BUF_INIT(LH_LIMIT_TPM_PUBLIC);
+    uint8_t value[34];
+    char hex[2 * sizeof value + 1];
+    if (!lh_ok(read_der(key, &public)) || !lh_ok(lh_credential_name(crypto, lh_buf_bytes(&public), value))) {
+        print_line(file, name ? "AK Name" : "EK SHA-256", "WARNING: this cannot be decoded");
+        return;
+    }
+    lh_hex(value + (name ? 0 : 2), sizeof value - (name ? 0 : 2), hex);
+    print_line(file, name ? "AK Name" : "EK SHA-256", hex);
+}
+
+static void note_kind(FILE *file, lh_crypto *crypto, const json_t *key)
+{
+    LH_AUTO(lh_buf_free) lh_buf public = LH_BUF_INIT(LH_LIMIT_TPM_PUBLIC);
+    enum lh_ek_kind kind;
+    bool known = lh_ok(read_der(key, &public)) && lh_ok(lh_ek_check(crypto, lh_buf_bytes(&public), &kind));
+    print_line(file, "EK", known ? lh_ek_kind_name(kind) : "WARNING: this is no endorsement key");
+}
+
+static void note_text(FILE *file, const json_t *params, const char *key, const char *label)
+{
+    const char *text = json_string_value(json_object_get(params, key));
+    if (text != NULL)
+        print_line(file, label, text);
+}
+
+static void note_labels(FILE *file, json_t *labels)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(labels, name, value)
+    {
+        LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(4 * LH_LIMIT_NAME);
+        const char *shown = json_string_value(value);
+        lh_buf_printf(&text, "%s = %s", name, shown != NULL ? shown : "(no text)");
+        shown = lh_buf_cstr(&text);
+        print_line(file, "label", shown != NULL ? shown : "(too long to show)");
+    }
+}
+
+static void note_host(FILE *file, lh_crypto *crypto, const json_t *params)
+{
+    const char *proof = json_string_value(json_object_get(params, "ek-proof"));
+    bool pinned = proof != NULL && strcmp(proof, "pinned") == 0;
+    (void)fprintf(file, "\nWhat the parameters say, decoded here:\n");
+    note_text(file, params, "name", "host");
+    note_kind(file, crypto, json_object_get(params, "ek"));
+    note_key(file, crypto, json_object_get(params, "ek"), false);
+    note_key(file, crypto, json_object_get(params, "ak"), true);
+    note_text(file, params, "channel-key", "channel key");
+    note_text(file, params, "reference", "reference");
+    note_labels(file, json_object_get(params, "labels"));
+    if (pinned)
+        (void)fprintf(file,
+            "No manufacturer vouches for this TPM: whoever approves does. Compare the EK's SHA-256 with what "
+            "the host's\nowner gives you by another way.\n");
+    else
+        note_chain(file, crypto, json_object_get(params, "certificate"));
 }
 
 static void note_users(FILE *file, const json_t *params)
@@ -127,13 +191,16 @@ void notes_print(FILE *file, lh_crypto *crypto, const json_t *proposal)
     if (operation == NULL || text == NULL)
         return;
     bool chain = strcmp(operation, "certificate.attach") == 0;
-    if (!chain && strcmp(operation, "partition.create") != 0)
+    bool host = strcmp(operation, "host.enrol") == 0;
+    if (!chain && !host && strcmp(operation, "partition.create") != 0)
         return;
     LH_AUTO(lh_json_freep) json_t *params = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(params))
         (void)fprintf(file, "\nWARNING: the parameters cannot be decoded\n");
     else if (chain)
-        note_chain(file, crypto, params);
+        note_chain(file, crypto, json_object_get(params, "chain"));
+    else if (host)
+        note_host(file, crypto, params);
     else
         note_users(file, params);
     (void)fflush(file);

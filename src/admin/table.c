@@ -50,6 +50,7 @@
 #define PAGE 4096 /* elements of a list in one reply */
 #define TIME 32
 #define PCRS 24
+#define AK_NAME 34 /* bytes of a Name */
 
 #define NAME(name, need) LINE(name, need, LH_LIMIT_NAME)
 #define WORKLOAD(name, need) LINE(name, need, LH_LIMIT_SPIFFE_ID)
@@ -370,6 +371,34 @@ FIELDS(partition_list_reply) = {LIST("partitions", REQUIRED, PAGE, partition), B
 FIELDS(partition_show_request) = {LINE("name", REQUIRED, LH_LIMIT_PARTITION_NAME), END};
 FIELDS(partition_show_reply) = {OBJECT("partition", REQUIRED, partition), END};
 
+/* hosts */
+FIELDS(ek_certificate) = {
+    TEXT("subject", REQUIRED, ANY_TEXT),
+    TEXT("issuer", REQUIRED, ANY_TEXT),
+    TEXT("serial", REQUIRED, ANY_TEXT),
+    LINE("not_after", OPTIONAL, TIME),
+    END,
+};
+FIELDS(host) = {
+    NAME("name", REQUIRED),
+    NUMBER("version", REQUIRED, ANY_NUMBER),
+    LINE("ek_kind", REQUIRED, 16),
+    HEX("ek_sha256", REQUIRED, 32),
+    LINE("ek_proof", REQUIRED, 16),
+    LINE("ak_name", REQUIRED, 2 * AK_NAME),
+    HEX("channel_key", REQUIRED, 32),
+    NAME("reference", OPTIONAL),
+    OBJECT("labels", REQUIRED, NULL),
+    BOOL("connected", OPTIONAL),
+    LIST("certificates", OPTIONAL, LH_LIMIT_EK_CERTIFICATES, ek_certificate),
+    OBJECT("live", OPTIONAL, NULL),
+    END,
+};
+FIELDS(host_list_request) = {NAME("after", OPTIONAL), END};
+FIELDS(host_list_reply) = {LIST("hosts", REQUIRED, LH_LIMIT_HOSTS, host), BOOL("more", OPTIONAL), END};
+FIELDS(host_show_request) = {NAME("name", REQUIRED), END};
+FIELDS(host_show_reply) = {OBJECT("host", REQUIRED, host), END};
+
 /* log */
 FIELDS(log_show_request) = {
     NUMBER("from", OPTIONAL, ANY_NUMBER),
@@ -443,6 +472,8 @@ static const lh_admin_call table[] = {
     {"holds", LH_ADMIN_ADMIN, nothing, holds_reply},
     {"partition.list", LH_ADMIN_ADMIN, nothing, partition_list_reply},
     {"partition.show", LH_ADMIN_ADMIN, partition_show_request, partition_show_reply},
+    {"host.list", LH_ADMIN_ADMIN, host_list_request, host_list_reply},
+    {"host.show", LH_ADMIN_ADMIN, host_show_request, host_show_reply},
     {"log.show", LH_ADMIN_ADMIN, log_show_request, log_show_reply},
     {"log.leaves", LH_ADMIN_ADMIN, log_leaves_request, log_leaves_reply},
     {"log.checkpoint", LH_ADMIN_ADMIN, nothing, log_checkpoint_reply},

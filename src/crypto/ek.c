@@ -6,10 +6,11 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#define EKU_EK_CERTIFICATE "2.23.133.8.1"  /* tcg-kp-EKCertificate: EK Credential Profile, 3.2.16 */
-#define AT_TPM_MANUFACTURER "2.23.133.2.1" /* tcg-at-tpmManufacturer: 3.2.9, in a subject alternative name   \
-                                            */
-#define SECURITY_LEVEL 2                   /* SSL_CTX_set_security_level(3): no SHA-1, RSA from 2048 bits */
+#define EKU_EK_CERTIFICATE "2.23.133.8.1" /* tcg-kp-EKCertificate: EK Credential Profile, 3.2.16 */
+#define AT_TPM_MANUFACTURER                                                                                  \
+    "2.23.133.2.1"       /* tcg-at-tpmManufacturer: 3.2.9, in a subject alternative name                     \
+                          */
+#define SECURITY_LEVEL 2 /* SSL_CTX_set_security_level(3): no SHA-1, RSA from 2048 bits */
 #define CHAIN_DEPTH 8
 
 LH_DEFINE_FREEP(X509, X509_free)
@@ -200,14 +201,14 @@ static lh_err check_tpm(X509 *leaf)
 
 static lh_err check_leaf(X509 *leaf, const lh_ek *ek)
 {
-    LH_TRY(check_usage(leaf, ek->kind));
-    LH_TRY(check_tpm(leaf));
     const EVP_PKEY *certified = X509_get0_pubkey(leaf);
     bool same = certified && EVP_PKEY_eq(certified, ek->pkey) == 1;
     ERR_clear_error();
-    return same ? LH_SUCCESS
-                : LH_REFUSE(LH_E_DENIED, "ek-certificate-key",
-                      "the certificate is for another key than the endorsement key");
+    if (!same)
+        return LH_REFUSE(
+            LH_E_DENIED, "ek-certificate-key", "the certificate is for another key than the endorsement key");
+    LH_TRY(check_usage(leaf, ek->kind));
+    return check_tpm(leaf);
 }
 
 lh_err lh_ek_certificate_check(

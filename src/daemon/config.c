@@ -67,6 +67,7 @@ static const lh_schema_field config_fields[] = {
     {"workers", &workers_schema, false},
     {"checkpoint_interval", &interval_schema, false},
     {"log_level", &level_schema, false},
+    {"ek_authorities", &dir_schema, false},
     {"standalone_first", &flag_schema, false},
     {"blank", &flag_schema, false},
     {"legacy", &flag_schema, false},
@@ -91,6 +92,7 @@ void lh_config_free(lh_config *config)
     free(config->tcti);
     free(config->user);
     free(config->group);
+    free(config->ek_authorities);
     free_list(config->admin_users, config->admin_user_count);
     free_list(config->admin_groups, config->admin_group_count);
     free(config);
@@ -136,6 +138,7 @@ static lh_err build(const lh_yaml_node *root, lh_config **ret)
     LH_TRY(take_text(lh_yaml_get(root, "tcti"), "device:/dev/tpmrm0", &config->tcti));
     LH_TRY(take_text(lh_yaml_get(root, "user"), "leasehold", &config->user));
     LH_TRY(take_text(lh_yaml_get(root, "group"), NULL, &config->group));
+    LH_TRY(take_text(lh_yaml_get(root, "ek_authorities"), NULL, &config->ek_authorities));
     const lh_yaml_node *admin = lh_yaml_get(root, "admin");
     LH_TRY(take_names(lh_yaml_get(admin, "users"), "root", &config->admin_users, &config->admin_user_count));
     LH_TRY(take_names(lh_yaml_get(admin, "groups"), NULL, &config->admin_groups, &config->admin_group_count));

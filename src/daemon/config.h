@@ -11,13 +11,15 @@
  *   workers: 2
  *   checkpoint_interval: 60s
  *   log_level: notice
+ *   ek_authorities: /etc/leasehold/tpm-manufacturers
  *   standalone_first: false
  *   blank: false
  *   legacy: false
  *
  * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
- * values above are the defaults, except group (the user's), admin.groups (none) and workers (0: as many as
- * there are CPUs). */
+ * values above are the defaults, except group (the user's), admin.groups (none),
+ * ek_authorities (none: endorsement keys are enrolled by their hash alone) and workers (0: as many as there
+ * are CPUs). */
 #ifndef LH_DAEMON_CONFIG_H
 #define LH_DAEMON_CONFIG_H
 
@@ -44,6 +46,7 @@ typedef struct {
     unsigned workers;            /* 0: as many as there are CPUs */
     int64_t checkpoint_interval; /* seconds */
     enum lh_level log_level;
+    char *ek_authorities;  /* PEM file or folder of TPM manufacturers' certificates; NULL: none */
     bool standalone_first; /* list standalone partitions before the leased one */
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */

@@ -3,6 +3,7 @@
  * which privilege. */
 #include "base/log_line.h"
 #include "base/secret.h"
+#include "daemon/authorities.h"
 #include "daemon/listener.h"
 #include "identity/attest.h"
 #include "proc/fd.h"
@@ -338,6 +339,9 @@ static lh_err run(daemon_parts *d, int *ret_status)
     /* While the privileges that main gives up now are still there to reach the attest process. */
     LH_AUTO(lh_identity_client_freep) lh_identity_client *identity = NULL;
     LH_TRY(lh_identity_client_new(lh_fd_take(&d->attest_fd), &identity));
+    LH_AUTO(lh_buf_free) lh_buf authorities = LH_BUF_INIT(LH_LIMIT_EK_AUTHORITY_BYTES);
+    if (d->config->ek_authorities)
+        LH_TRY(lh_authorities_read(d->config->ek_authorities, &authorities));
     LH_TRY(lh_sandbox_enter(LH_SANDBOX_MAIN));
     const lh_vault_options options = {
         .state_dir = d->config->state_dir,
@@ -350,6 +354,7 @@ static lh_err run(daemon_parts *d, int *ret_status)
         .standalone_first = d->config->standalone_first,
         .checkpoint_interval = d->config->checkpoint_interval,
         .identity = identity,
+        .ek_authorities = lh_buf_bytes(&authorities),
     };
     LH_AUTO(lh_vault_closep) lh_vault *vault = NULL;
     LH_TRY(lh_vault_open(&options, &vault));

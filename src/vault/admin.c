@@ -32,6 +32,8 @@ static const struct {
     {"holds", LH_NEEDS_GOVERNANCE, lh_admin_holds},
     {"partition.list", LH_NEEDS_GOVERNANCE, lh_admin_partition_list},
     {"partition.show", LH_NEEDS_GOVERNANCE, lh_admin_partition_show},
+    {"host.list", LH_NEEDS_OPEN, lh_admin_host_list},
+    {"host.show", LH_NEEDS_OPEN, lh_admin_host_show},
     {"log.show", LH_NEEDS_OPEN, lh_admin_log_show},
     {"log.leaves", LH_NEEDS_OPEN, lh_admin_log_leaves},
     {"log.checkpoint", LH_NEEDS_GOVERNANCE, lh_admin_log_checkpoint},

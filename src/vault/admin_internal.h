@@ -50,6 +50,8 @@ LH_ADMIN_HANDLER(lh_admin_lease_end);
 LH_ADMIN_HANDLER(lh_admin_holds);
 LH_ADMIN_HANDLER(lh_admin_partition_list);
 LH_ADMIN_HANDLER(lh_admin_partition_show);
+LH_ADMIN_HANDLER(lh_admin_host_list);
+LH_ADMIN_HANDLER(lh_admin_host_show);
 LH_ADMIN_HANDLER(lh_admin_log_show);
 LH_ADMIN_HANDLER(lh_admin_log_leaves);
 LH_ADMIN_HANDLER(lh_admin_log_checkpoint);

@@ -13,6 +13,7 @@
 #define LH_VAULT_INTERNAL_H
 
 #include "attester/attester.h"
+#include "crypto/ek.h"
 #include "lease/derivation.h"
 #include "lease/table.h"
 #include "log/log.h"
@@ -99,6 +100,7 @@ struct lh_vault {
     char *state_dir;
     char *tcti;
     lh_crypto *crypto;
+    lh_ek_authorities *ek_authorities; /* NULL: none are configured */
     lh_store *store;
     lh_tpm *tpm;           /* NULL while it cannot be opened */
     lh_attester *attester; /* its quotes; there when the TPM is */

@@ -13,5 +13,11 @@ LH_MUST lh_err lh_partition_effect(lh_vault *v, lh_record_txn *txn, const lh_par
  * proposed, and again before they are attached; other operations pass. Under governance.
  * LH_E_NOT_FOUND "role-unknown", LH_E_UNSUPPORTED "no-public-key", LH_E_INVALID "certificate-key". */
 LH_MUST lh_err lh_certificate_judge(lh_vault *v, const lh_params *params);
+/* Whether the certificates that a host's endorsement key is enrolled by lead to a configured manufacturer,
+ * now: before it is proposed, and again before it is enrolled; other operations, and pinned keys, pass. Not
+ * asked of hosts that are enrolled. LH_E_DENIED, as lh_ek_certificate_check. */
+LH_MUST lh_err lh_enrolment_judge(lh_vault *v, const lh_params *params, int64_t now);
+/* Read the certificates of manufacturers that the options give. LH_E_INVALID "ek-authority". */
+LH_MUST lh_err lh_enrolment_authorities(lh_vault *v);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/log_line.h"
 #include "vault/fileset.h"
+#include "vault/partition_internal.h"
 #include "vault/standalone_internal.h"
 
 #include <fcntl.h>
@@ -82,6 +83,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
     LH_TRY(lh_crypto_new(&v->crypto));
     LH_TRY(lh_hosts_new(v, &v->hosts));
     LH_TRY(lh_self_watch_new(v, &v->self_watch));
+    LH_TRY(lh_enrolment_authorities(v));
     LH_TRY(lh_store_open(v->state_dir, NULL, &v->store));
     pthread_rwlock_wrlock(&v->core_lock);
     lh_err err = open_or_wait(v);
@@ -120,6 +122,7 @@ void lh_vault_close(lh_vault *v)
     lh_hosts_free(v->hosts);
     lh_tpm_close(v->tpm);
     lh_store_free(v->store);
+    lh_ek_authorities_free(v->ek_authorities);
     lh_crypto_free(v->crypto);
     for (size_t i = 0; i < ISSUE_LOCKS; i++)
         pthread_mutex_destroy(&v->issue_locks[i]);

@@ -29,14 +29,16 @@ typedef struct {
     bool standalone_first;        /* list standalone partitions before the leased one */
     int64_t checkpoint_interval;  /* seconds between checkpoints while the log grows */
     lh_identity_client *identity; /* borrowed until lh_vault_close */
+    lh_bytes ek_authorities;      /* PEM: certificates of TPM manufacturers; empty: endorsement keys are pinned.
+                                     Borrowed until lh_vault_open returns */
 } lh_vault_options;
 
 /* Open the store, unseal, replay the configuration, check everything against the anchor, start the keeper
  * thread. A TPM that is not there, a platform that is not in its approved state and a vault that an officer
  * sealed leave it sealed: no error. Blocks. Errors: LH_E_CORRUPT, LH_E_ROLLBACK (the store is not what was
  * last committed; the message names the place), LH_E_STATE (another daemon has the store open; reason
- * "vault-development" where a development vault meets a production daemon or the reverse), and those of the
- * store. */
+ * "vault-development" where a development vault meets a production daemon or the reverse), LH_E_INVALID
+ * "ek-authority", and those of the store. */
 LH_MUST lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret);
 /* Signs a last checkpoint where the log has grown. Peers must be gone. Takes NULL. Blocks. */
 void lh_vault_close(lh_vault *vault);
