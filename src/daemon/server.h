@@ -18,7 +18,7 @@ void lh_server_free(lh_server *server);
 LH_DEFINE_FREEP(lh_server, lh_server_free)
 
 lh_vault *lh_server_vault(lh_server *server);
-#define LH_SERVER_LEASE_THREADS 16
+#define LH_SERVER_LEASE_THREADS 256 /* many: they wait, and who waits for the TPM shares a quote */
 /* The pool in which leases are prepared, of so many threads. */
 lh_pool *lh_server_pool(lh_server *server);
 /* Who is connected, and what waits for them. */

@@ -32,7 +32,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define ISSUE_LOCKS 64
+#define ISSUE_LOCKS 1024
 #define REFUSALS 256 /* kept for explain */
 
 /* What a decision needs of the configuration, as it stood at one moment. Immutable, counted. */
