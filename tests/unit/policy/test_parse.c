@@ -173,10 +173,10 @@ static void bad_workloads(void **state)
         {DOMAIN WORKLOAD "  - id: spiffe://t/a\n    attest: { unit: b.service }\n",
             "p:5:5: error: workloads[1]: expected a name of its own, found \"spiffe://t/a\" again\n"},
         {ATTEST("{}"), "p:4:13: error: workloads[0].attest: expected at least one of unit, user, uid, exe, "
-                       "exe_sha256, lsm, found none: every process would match\n"},
+                       "exe_sha256, exe_fsverity, lsm, container, found none: every process would match\n"},
         {ATTEST("{ host: { env: prod } }"),
             "p:4:13: error: workloads[0].attest: expected at least one of unit, user, uid, exe, exe_sha256, "
-            "lsm, found none: every process would match\n"},
+            "exe_fsverity, lsm, container, found none: every process would match\n"},
         {ATTEST("{ user: 1000 }"),
             "p:4:21: error: workloads[0].attest.user: expected a user's name (for a number "
             "say uid), found \"1000\"\n"},
