@@ -336,7 +336,7 @@ static inline int fx_compare(const void *a, const void *b)
 /* Files 0 to n_files - 1 and the given values of the PCRs in mask; excluded: /etc/machine-id,
  * /var/log/journal/. n_files 0: no files, and event_log: true. */
 static inline void fx_reference_make(lh_crypto *c, lh_digests *digests, size_t n_files, uint32_t mask,
-    const uint8_t pcrs[24][32], fx_reference *ret)
+    const uint8_t (*pcrs)[32], fx_reference *ret)
 {
     char(*lines)[64] = calloc(n_files + 1, sizeof(*lines));
     LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_FILESET_MAX);
