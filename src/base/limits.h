@@ -92,5 +92,6 @@
 #define LH_LIMIT_HOST_LINKS 4096            /* channels to hosts, activated or not */
 #define LH_LIMIT_HOST_LINKS_WAITING 8       /* of one host, that are not activated yet */
 #define LH_LIMIT_HOST_STREAMS 1024          /* applications' connections on one channel */
+#define LH_LIMIT_HOLDER_JOBS 4096           /* frames of custody that wait for an agent's TPM */
 
 #endif
