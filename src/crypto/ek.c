@@ -79,6 +79,8 @@ lh_err lh_ek_authorities_add(lh_ek_authorities *a, lh_bytes pem)
     if (pem.len > LH_LIMIT_EK_AUTHORITY_BYTES)
         return LH_REFUSE(LH_E_LIMIT, "ek-authority", "more than %d bytes of TPM manufacturers' certificates",
             LH_LIMIT_EK_AUTHORITY_BYTES);
+    if (pem.len == 0)
+        return LH_REFUSE(LH_E_INVALID, "ek-authority", "there is no certificate in PEM in it");
     LH_AUTO(BIO_vfreep) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
     if (!bio)
         return LH_RAISE(LH_E_NOMEM, 0);
