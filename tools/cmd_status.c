@@ -64,6 +64,12 @@ static void print_details(json_t *reply)
             !out_bool(reference, "set") ? "not set" : (out_bool(reference, "ok") ? "met" : "NOT MET"),
             out_line(reference, "message")[0] == '\0' ? "" : ": ", out_line(reference, "message"));
     print_pair("assurance", out_line(reply, "assurance"));
+    json_t *net = json_object_get(reply, "net");
+    json_t *listen = json_object_get(net, "listen");
+    for (size_t i = 0; i < json_array_size(listen); i++)
+        print_pair("listens", json_string_value(json_array_get(listen, i)));
+    if (net != NULL)
+        print_pair("net key", out_line(net, "key"));
 }
 
 static lh_err run(lh_cli *cli)

@@ -130,6 +130,11 @@ FIELDS(reference_status) = {
     TEXT("message", OPTIONAL, ANY_TEXT),
     END,
 };
+FIELDS(net_status) = {
+    STRINGS("listen", REQUIRED, LH_LIMIT_LISTEN, LH_LIMIT_LISTEN_TEXT),
+    TEXT("key", OPTIONAL, 71),
+    END,
+};
 FIELDS(status_reply) = {
     LINE("state", REQUIRED, 16),
     LINE("reason", OPTIONAL, 64),
@@ -149,6 +154,7 @@ FIELDS(status_reply) = {
     OBJECT("seal", OPTIONAL, seal_status),
     OBJECT("reference", OPTIONAL, reference_status),
     TEXT("assurance", OPTIONAL, 32),
+    OBJECT("net", OPTIONAL, net_status),
     END,
 };
 

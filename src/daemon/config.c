@@ -1,6 +1,7 @@
 #include "daemon/config.h"
 
 #include "codec/schema.h"
+#include "daemon/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,15 @@ static const lh_schema pcrs_schema = {
 static const lh_schema_field seal_fields[] = {{"pcrs", &pcrs_schema, true}, {NULL, NULL, false}};
 static const lh_schema seal_schema = {
     .type = LH_SCHEMA_MAP, .fields = seal_fields, .expected = "a map { pcrs }"};
+static const lh_schema address_schema = {.type = LH_SCHEMA_STRING,
+    .max = LH_LIMIT_LISTEN_TEXT,
+    .check = lh_net_is_address,
+    .expected = "an address and port such as \"192.0.2.1:7710\" or \"[2001:db8::1]:7710\", or \"unix:\" "
+                "and an absolute path"};
+static const lh_schema listen_schema = {.type = LH_SCHEMA_LIST,
+    .expected = "a list of addresses",
+    .item = &address_schema,
+    .max = LH_LIMIT_LISTEN};
 static const lh_schema workers_schema = {.type = LH_SCHEMA_INT, .min = 0, .max = LH_CONFIG_WORKERS};
 static const lh_schema interval_schema = {.type = LH_SCHEMA_DURATION, .min = 1, .max = 86400};
 static const lh_schema level_schema = {.type = LH_SCHEMA_ENUM, .names = level_names};
@@ -71,6 +81,7 @@ static const lh_schema_field config_fields[] = {
     {"standalone_first", &flag_schema, false},
     {"blank", &flag_schema, false},
     {"legacy", &flag_schema, false},
+    {"listen", &listen_schema, false},
     {NULL, NULL, false},
 };
 static const lh_schema config_schema = {
@@ -95,6 +106,7 @@ void lh_config_free(lh_config *config)
     free(config->ek_authorities);
     free_list(config->admin_users, config->admin_user_count);
     free_list(config->admin_groups, config->admin_group_count);
+    free_list(config->listen, config->listen_count);
     free(config);
 }
 
@@ -142,6 +154,7 @@ static lh_err build(const lh_yaml_node *root, lh_config **ret)
     const lh_yaml_node *admin = lh_yaml_get(root, "admin");
     LH_TRY(take_names(lh_yaml_get(admin, "users"), "root", &config->admin_users, &config->admin_user_count));
     LH_TRY(take_names(lh_yaml_get(admin, "groups"), NULL, &config->admin_groups, &config->admin_group_count));
+    LH_TRY(take_names(lh_yaml_get(root, "listen"), NULL, &config->listen, &config->listen_count));
     const lh_yaml_node *pcrs = lh_yaml_get(lh_yaml_get(root, "seal"), "pcrs");
     const lh_yaml_node *at = pcrs != NULL ? lh_yaml_node_first(pcrs) : NULL;
     for (; at != NULL; at = lh_yaml_node_next(at))

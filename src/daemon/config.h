@@ -15,11 +15,12 @@
  *   standalone_first: false
  *   blank: false
  *   legacy: false
+ *   listen: ["192.0.2.1:7710", "[2001:db8::1]:7710", "unix:/run/leasehold/hosts.sock"]
  *
  * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
  * values above are the defaults, except group (the user's), admin.groups (none),
- * ek_authorities (none: endorsement keys are enrolled by their hash alone) and workers (0: as many as there
- * are CPUs). */
+ * ek_authorities (none: endorsement keys are enrolled by their hash alone), workers (0: as many as
+ * there are CPUs) and listen (none: no other host is served). */
 #ifndef LH_DAEMON_CONFIG_H
 #define LH_DAEMON_CONFIG_H
 
@@ -50,6 +51,8 @@ typedef struct {
     bool standalone_first; /* list standalone partitions before the leased one */
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */
+    char **listen;         /* where hosts connect: lh_net_address_parse takes each */
+    size_t listen_count;
 } lh_config;
 
 /* Refuse what a daemon of a production vault never does (blank, legacy): LH_E_INVALID "development-only". */

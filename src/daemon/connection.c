@@ -1,5 +1,6 @@
 /* Invariants:
- *  1. A message counts only if the kernel attributes it to the process that said hello.
+ *  1. A message counts only if the kernel attributes it to the process that said hello; of a process on
+ *     another host, what comes is its stream's.
  *  2. request.busy: the pool owns request until its completion has run on the loop; nothing else touches it.
  *  3. The loop holds a reference while open.
  */
@@ -56,7 +57,8 @@ void lh_connection_unref(lh_connection *c)
     lh_fd_close(c->options.pidfd);
     pthread_cond_destroy(&c->answered);
     pthread_mutex_destroy(&c->mutex);
-    lh_server_discharge(c->server, c->options.uid);
+    lh_host_stream_unref(c->options.remote);
+    lh_server_discharge(c->server, c->options.account);
     free(c);
 }
 
@@ -103,6 +105,8 @@ void lh_connection_flush(lh_connection *c)
 
 static bool from_peer(const lh_connection *c, const lh_ancillary *sender)
 {
+    if (c->options.remote) /* nobody else has the other end */
+        return true;
     const lh_greeted client = {.pid = c->options.pid, .pidfd = c->options.pidfd};
     return lh_greeted_sent(&client, sender);
 }
@@ -273,8 +277,12 @@ static void begin(void *arg)
     struct event_base *base = lh_loop_base(c->loop);
     c->open = true;
     c->readable = event_new(base, c->options.fd, EV_READ | EV_PERSIST, on_readable, c);
-    c->exited = event_new(base, c->options.pidfd, EV_READ, on_exited, c);
-    if (!c->readable || !c->exited || event_add(c->readable, NULL) != 0 || event_add(c->exited, NULL) != 0) {
+    bool ready = c->readable && event_add(c->readable, NULL) == 0;
+    if (ready && !c->options.remote) {
+        c->exited = event_new(base, c->options.pidfd, EV_READ, on_exited, c);
+        ready = c->exited && event_add(c->exited, NULL) == 0;
+    }
+    if (!ready) {
         lh_log_line(LH_LEVEL_ERROR, "out of memory; a connection is dropped");
         lh_connection_shut(c);
     }
@@ -291,6 +299,12 @@ static lh_err make_peer(lh_connection *c)
         .voided = voided,
     };
     lh_random(options.channel, sizeof(options.channel));
+    if (c->options.remote) {
+        options.pidfd = -1;
+        options.challenge = NULL;
+        options.remote = lh_host_stream_ref(c->options.remote);
+        return lh_peer_new(lh_server_vault(c->server), &options, &c->peer);
+    }
     options.pidfd = fcntl(c->options.pidfd, F_DUPFD_CLOEXEC, 3);
     if (options.pidfd < 0)
         return LH_RAISE(LH_E_IO, errno);
@@ -304,7 +318,8 @@ lh_err lh_connection_start(lh_server *server, const lh_connection_options *optio
     if (!c) {
         lh_fd_close(options->fd);
         lh_fd_close(options->pidfd);
-        lh_server_discharge(server, options->uid);
+        lh_host_stream_unref(options->remote);
+        lh_server_discharge(server, options->account);
         return LH_RAISE(LH_E_NOMEM, 0);
     }
     atomic_init(&c->references, 1);

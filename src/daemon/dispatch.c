@@ -90,7 +90,7 @@ static void run(void *arg)
         j->work(c);
     if (!lh_ok(c->request.result))
         c->request.detail = *lh_err_last();
-    lh_server_done(c->server, c->options.uid, j->kind);
+    lh_server_done(c->server, c->options.account, j->kind);
     lh_loop_post(c->loop, finish, j);
 }
 
@@ -103,7 +103,7 @@ void lh_dispatch_suspend(lh_connection *c, enum lh_work kind, lh_dispatch_fn wor
     }
     *j = (job){lh_connection_ref(c), work, done, kind};
     c->request.busy = true;
-    lh_err err = lh_server_submit(c->server, c->options.uid, j->kind, run, j);
+    lh_err err = lh_server_submit(c->server, c->options.account, j->kind, run, j);
     if (lh_ok(err))
         return;
     c->request.busy = false;
@@ -269,7 +269,7 @@ static void operate(lh_connection *c)
 
 static void operation_free(lh_connection *c, operation *o)
 {
-    lh_server_discharge_operation(c->server, c->options.uid);
+    lh_server_discharge_operation(c->server, c->options.account);
     lh_op_free(o->op);
     lh_grip_release(&o->grip);
     free(o);
@@ -330,16 +330,16 @@ static lh_err begin_operation(
     if (c->operation_count >= LH_LIMIT_OPERATIONS)
         return LH_REFUSE(LH_E_LIMIT, "operations", "this connection has %d operations under way already",
             LH_LIMIT_OPERATIONS);
-    LH_TRY(lh_server_charge_operation(c->server, c->options.uid));
+    LH_TRY(lh_server_charge_operation(c->server, c->options.account));
     operation *o = calloc(1, sizeof(*o));
     if (!o) {
-        lh_server_discharge_operation(c->server, c->options.uid);
+        lh_server_discharge_operation(c->server, c->options.account);
         return LH_RAISE(LH_E_NOMEM, 0);
     }
     lh_err err = lh_op_begin(lh_vault_crypto(lh_server_vault(c->server)), grip_taken->key, row, use,
         c->request.body.op_begin.params, &o->op);
     if (!lh_ok(err)) {
-        lh_server_discharge_operation(c->server, c->options.uid);
+        lh_server_discharge_operation(c->server, c->options.account);
         free(o);
         return err;
     }

@@ -46,6 +46,7 @@ static lh_err start(void *arg, const lh_greeted *client)
         .pid = client->pid,
         .pidfd = client->pidfd,
         .uid = client->uid,
+        .account = client->uid,
         .gid = client->gid,
         .kind = client->kind,
         .version = client->version,

@@ -5,6 +5,8 @@
 #include "base/secret.h"
 #include "daemon/authorities.h"
 #include "daemon/listener.h"
+#include "daemon/net.h"
+#include "daemon/remote.h"
 #include "identity/attest.h"
 #include "proc/fd.h"
 #include "proc/privilege.h"
@@ -20,6 +22,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -44,6 +47,12 @@ typedef struct {
     int attest_fd;
     int signal_fd;
     int attest_pidfd;
+    int changed_fd; /* the vault's state may have changed */
+    lh_net_socket sockets[LH_LIMIT_LISTEN];
+    const char *listen[LH_LIMIT_LISTEN]; /* their texts */
+    size_t socket_count;
+    lh_net *net; /* NULL: no other host is served */
+    bool net_open;
 } daemon_parts;
 
 static const char usage_text[] =
@@ -284,14 +293,87 @@ static lh_err prepare_places(daemon_parts *d, const become *b)
     return lh_greeter_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
 }
 
-/* Until a signal or the end of the attest process. Returns the exit status. */
-static int wait_for_end(const daemon_parts *d)
+/* --- the net process --------------------------------------------------------------------------------------
+ */
+
+/* Where other hosts are served: bind, while we may, and fork the process before there are threads or keys. */
+static lh_err start_net(daemon_parts *d, const become *b)
 {
-    struct pollfd polled[2] = {
-        {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->attest_pidfd, .events = POLLIN}};
+    lh_err err = LH_SUCCESS;
+    for (size_t i = 0; lh_ok(err) && i < d->config->listen_count && i < LH_LIMIT_LISTEN; i++) {
+        err = lh_net_bind(d->config->listen[i], &d->sockets[i]);
+        d->listen[i] = d->sockets[i].text;
+        d->socket_count += lh_ok(err);
+    }
+    if (lh_ok(err) && d->socket_count > 0) {
+        const lh_net_user user = {.uid = b->uid, .gid = b->gid, .drop = b->drop != 0};
+        const int others[] = {d->listen_fd, d->attest_fd, d->signal_fd, d->attest_pidfd};
+        return lh_net_fork(d->sockets, d->socket_count, &user, others, LH_ARRAY_LEN(others), &d->net);
+    }
+    for (size_t i = 0; i < d->socket_count; i++)
+        lh_fd_close(d->sockets[i].fd);
+    return err;
+}
+
+/* From any thread, with locks held. */
+static void vault_changed(void *arg)
+{
+    const daemon_parts *d = arg;
+    const uint64_t one = 1;
+    (void)!write(d->changed_fd, &one, sizeof(one)); /* full: it wakes main already */
+}
+
+/* Net serves while the vault is open, and has its key no longer. */
+static void follow_vault(daemon_parts *d, lh_vault *vault, lh_remote *remote)
+{
+    uint64_t count = 0;
+    (void)!read(d->changed_fd, &count, sizeof(count));
+    LH_AUTO(lh_secret_freep) lh_secret *key = NULL;
+    bool open = lh_ok(lh_vault_net_key(vault, &key));
+    if (!d->net || open == d->net_open)
+        return;
+    lh_err err = open ? lh_net_open(d->net, key) : lh_net_stop(d->net);
+    d->net_open = open;
+    if (!open)
+        lh_remote_end_all(remote, "sealed", "the vault has been sealed");
+    if (!lh_ok(err)) /* it has ended, which main sees */
+        lh_log_error(LH_LEVEL_ERROR, "the net process does not listen");
+}
+
+/* False where it will say nothing any more. */
+static bool take_channel(daemon_parts *d, lh_remote *remote)
+{
+    lh_net_link channel;
+    int fd = -1;
+    lh_err err = lh_net_take(d->net, &channel, &fd);
+    if (lh_ok(err) && d->net_open)
+        err = lh_remote_add(remote, &channel, fd);
+    else if (lh_ok(err))
+        lh_fd_close(fd);
+    if (!lh_ok(err) && err.code != LH_E_TIMEOUT && err.code != LH_E_GONE)
+        lh_log_error(LH_LEVEL_WARNING, "a host's channel cannot be served");
+    return err.code != LH_E_GONE;
+}
+
+/* Until a signal or the end of another process of ours. Returns the exit status. */
+static int wait_for_end(daemon_parts *d, lh_vault *vault, lh_remote *remote)
+{
+    struct pollfd polled[5] = {{.fd = d->signal_fd, .events = POLLIN},
+        {.fd = d->attest_pidfd, .events = POLLIN}, {.fd = d->changed_fd, .events = POLLIN},
+        {.fd = d->net ? lh_net_pidfd(d->net) : -1, .events = POLLIN},
+        {.fd = d->net ? lh_net_control(d->net) : -1, .events = POLLIN}};
+    follow_vault(d, vault, remote);
     for (;;) {
-        if (poll(polled, 2, -1) < 0 && errno != EINTR)
+        if (poll(polled, LH_ARRAY_LEN(polled), -1) < 0 && errno != EINTR)
             return EXIT_TROUBLE;
+        if (polled[3].revents) {
+            lh_log_line(LH_LEVEL_ERROR, "the net process has ended; the daemon ends too, to be started anew");
+            return EXIT_TROUBLE;
+        }
+        if (polled[2].revents & POLLIN)
+            follow_vault(d, vault, remote);
+        if (polled[4].revents && !take_channel(d, remote))
+            polled[4].fd = -1;
         if (polled[1].revents) {
             lh_log_line(
                 LH_LEVEL_ERROR, "the attest process has ended; the daemon ends too, to be started anew");
@@ -322,6 +404,8 @@ static lh_err serve(daemon_parts *d, lh_vault *vault, int *ret_status)
 {
     LH_AUTO(lh_server_freep) lh_server *server = NULL;
     LH_TRY(lh_server_new(d->config, vault, &server));
+    LH_AUTO(lh_remote_freep) lh_remote *remote = NULL;
+    LH_TRY(lh_remote_new(server, &remote));
     LH_AUTO(lh_listener_freep) lh_listener *listener = NULL;
     LH_TRY(lh_listener_new(server, lh_fd_take(&d->listen_fd), &listener));
     lh_log_line(LH_LEVEL_NOTICE, "serving at %s; the vault is %s", d->config->socket, state_text(vault));
@@ -329,7 +413,7 @@ static lh_err serve(daemon_parts *d, lh_vault *vault, int *ret_status)
         lh_log_line(
             LH_LEVEL_WARNING, "DEVELOPMENT VAULT: throwaway keys, software TPM. Nothing here is protected.");
     sd_notify(0, "READY=1");
-    *ret_status = wait_for_end(d);
+    *ret_status = wait_for_end(d, vault, remote);
     sd_notify(0, "STOPPING=1");
     return LH_SUCCESS;
 }
@@ -355,6 +439,10 @@ static lh_err run(daemon_parts *d, int *ret_status)
         .checkpoint_interval = d->config->checkpoint_interval,
         .identity = identity,
         .ek_authorities = lh_buf_bytes(&authorities),
+        .listen = d->listen,
+        .listen_count = d->socket_count,
+        .changed = vault_changed,
+        .changed_arg = d,
     };
     LH_AUTO(lh_vault_closep) lh_vault *vault = NULL;
     LH_TRY(lh_vault_open(&options, &vault));
@@ -404,6 +492,8 @@ static lh_err prepare(daemon_parts *d, pid_t attest)
     if (send(d->attest_fd, &b, sizeof(b), MSG_NOSIGNAL) != (ssize_t)sizeof(b))
         return LH_RAISE(LH_E_IO, errno);
     LH_TRY(lh_pidfd_open(attest, &d->attest_pidfd));
+    if (!d->args.check)
+        LH_TRY(start_net(d, &b));
     LH_TRY(drop_privileges(d->config, &b));
     sigset_t stop;
     sigemptyset(&stop);
@@ -411,12 +501,16 @@ static lh_err prepare(daemon_parts *d, pid_t attest)
     sigaddset(&stop, SIGINT);
     if (pthread_sigmask(SIG_BLOCK, &stop, NULL) != 0 || (d->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC)) < 0)
         return LH_RAISE(LH_E_IO, errno);
+    d->changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (d->changed_fd < 0)
+        return LH_RAISE(LH_E_IO, errno);
     return LH_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-    daemon_parts d = {.listen_fd = -1, .attest_fd = -1, .signal_fd = -1, .attest_pidfd = -1};
+    daemon_parts d = {
+        .listen_fd = -1, .attest_fd = -1, .signal_fd = -1, .attest_pidfd = -1, .changed_fd = -1};
     int status = read_arguments(argc, argv, &d.args);
     if (status >= 0)
         return status;
@@ -439,6 +533,8 @@ int main(int argc, char **argv)
     lh_fd_close(d.attest_fd);
     lh_fd_close(d.signal_fd);
     lh_fd_close(d.attest_pidfd);
+    lh_net_free(d.net);
+    lh_fd_close(d.changed_fd);
     lh_config_free(d.config);
     if (attest > 0)
         waitpid(attest, NULL, 0);

@@ -15,6 +15,7 @@ static const lh_users_work works[LH_WORK_COUNT] = {
     [LH_WORK_LEASES] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 4, false},
     [LH_WORK_ADMIN] = {4, 2, false},
     [LH_WORK_PARTITIONS] = {32, 16, false}, /* many, since commits are made for all who wait */
+    [LH_WORK_HOSTS] = {8, 8, false},
     [LH_WORK_PINS] = {4, 2, true},
     [LH_WORK_SLOW] = {4, 2, true},
 };
@@ -77,34 +78,34 @@ lh_loop *lh_server_next_loop(lh_server *server)
     return server->loops[atomic_fetch_add(&server->next_loop, 1) % server->loop_count];
 }
 
-lh_err lh_server_charge(lh_server *server, uid_t uid)
+lh_err lh_server_charge(lh_server *server, lh_account account)
 {
-    return lh_users_charge(server->users, uid);
+    return lh_users_charge(server->users, account);
 }
 
-void lh_server_discharge(lh_server *server, uid_t uid)
+void lh_server_discharge(lh_server *server, lh_account account)
 {
-    lh_users_discharge(server->users, uid);
+    lh_users_discharge(server->users, account);
 }
 
-lh_err lh_server_charge_operation(lh_server *server, uid_t uid)
+lh_err lh_server_charge_operation(lh_server *server, lh_account account)
 {
-    return lh_users_charge_operation(server->users, uid);
+    return lh_users_charge_operation(server->users, account);
 }
 
-void lh_server_discharge_operation(lh_server *server, uid_t uid)
+void lh_server_discharge_operation(lh_server *server, lh_account account)
 {
-    lh_users_discharge_operation(server->users, uid);
+    lh_users_discharge_operation(server->users, account);
 }
 
-lh_err lh_server_submit(lh_server *server, uid_t uid, enum lh_work work, lh_pool_fn fn, void *arg)
+lh_err lh_server_submit(lh_server *server, lh_account account, enum lh_work work, lh_pool_fn fn, void *arg)
 {
-    return lh_users_submit(server->users, uid, work, fn, arg);
+    return lh_users_submit(server->users, account, work, fn, arg);
 }
 
-void lh_server_done(lh_server *server, uid_t uid, enum lh_work work)
+void lh_server_done(lh_server *server, lh_account account, enum lh_work work)
 {
-    lh_users_done(server->users, uid, work);
+    lh_users_done(server->users, account, work);
 }
 
 static bool in_group(gid_t group, const gid_t *groups, int count)

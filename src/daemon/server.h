@@ -27,16 +27,17 @@ lh_users *lh_server_users(lh_server *server);
 lh_loop *lh_server_next_loop(lh_server *server);
 
 /* Charge a user with a connection. LH_E_LIMIT (reason "connections" or "user-connections"). */
-LH_MUST lh_err lh_server_charge(lh_server *server, uid_t uid);
-void lh_server_discharge(lh_server *server, uid_t uid);
+LH_MUST lh_err lh_server_charge(lh_server *server, lh_account account);
+void lh_server_discharge(lh_server *server, lh_account account);
 /* Charge a user, who has a connection, with an operation in parts. LH_E_LIMIT (reason "host-memory"). */
-LH_MUST lh_err lh_server_charge_operation(lh_server *server, uid_t uid);
-void lh_server_discharge_operation(lh_server *server, uid_t uid);
+LH_MUST lh_err lh_server_charge_operation(lh_server *server, lh_account account);
+void lh_server_discharge_operation(lh_server *server, lh_account account);
 
 enum lh_work {
     LH_WORK_LEASES,     /* attesting, issuing, searching */
     LH_WORK_ADMIN,      /* admin calls, which never wait behind the former */
     LH_WORK_PARTITIONS, /* calls to standalone partitions */
+    LH_WORK_HOSTS,      /* what hosts send: appraising their evidence, for which the others wait */
     LH_WORK_PINS,       /* what stretches a PIN: milliseconds of computing, in the background */
     LH_WORK_SLOW,       /* seconds to minutes of computing, in the background */
     LH_WORK_COUNT
@@ -46,8 +47,9 @@ enum lh_work {
  * time; the rest waits its turn, so that a user whose processes do not answer keeps only that user waiting.
  * The user must be charged with a connection until lh_server_done, which fn (or what it hands on to) calls
  * when the work is over. LH_E_LIMIT, LH_E_NOMEM: fn is not run, and lh_server_done is not to be called. */
-LH_MUST lh_err lh_server_submit(lh_server *server, uid_t uid, enum lh_work work, lh_pool_fn fn, void *arg);
-void lh_server_done(lh_server *server, uid_t uid, enum lh_work work);
+LH_MUST lh_err lh_server_submit(
+    lh_server *server, lh_account account, enum lh_work work, lh_pool_fn fn, void *arg);
+void lh_server_done(lh_server *server, lh_account account, enum lh_work work);
 
 /* root, the daemon's own user, and whom the configuration names. */
 bool lh_server_is_admin(lh_server *server, uid_t uid, gid_t gid);

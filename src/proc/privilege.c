@@ -82,6 +82,21 @@ lh_err lh_privilege_drop(const lh_privilege_spec *spec)
     return check(spec, caps);
 }
 
+lh_err lh_privilege_renounce(void)
+{
+    LH_AUTO(cap_freep) cap_t none = cap_init();
+    if (!none)
+        return LH_RAISE(LH_E_NOMEM, errno);
+    if (geteuid() == 0) /* where root may; without it no_new_privs stands against getting any back */
+        LH_IGNORE(drop_bounding());
+    if (cap_reset_ambient() != 0 || cap_set_proc(none) != 0)
+        return LH_RAISE(LH_E_IO, errno);
+    LH_AUTO(cap_freep) cap_t now = cap_get_proc();
+    return now && cap_compare(now, none) == 0
+               ? LH_SUCCESS
+               : LH_FAIL(LH_E_INTERNAL, "capabilities are left that were given up");
+}
+
 lh_err lh_privilege_harden(void)
 {
     struct rlimit none = {0, 0};

@@ -27,6 +27,10 @@ typedef struct {
  * an error the process must end. */
 LH_MUST lh_err lh_privilege_drop(const lh_privilege_spec *spec);
 
+/* For a process that stays who it is: no capability is left, not even for root. After an error the process
+ * must end. LH_E_IO. */
+LH_MUST lh_err lh_privilege_renounce(void);
+
 /* no_new_privs, not dumpable (no core, no ptrace by the same user, /proc/<pid> is root's), RLIMIT_CORE 0.
  * Call it after lh_privilege_drop, which would undo the second. */
 LH_MUST lh_err lh_privilege_harden(void);

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define POOL_QUEUE LH_LIMIT_CONNECTIONS /* a connection has one request under way */
 
@@ -21,7 +22,7 @@ typedef struct {
 /* What one user holds. */
 typedef struct charge {
     struct charge *next;
-    uid_t uid;
+    lh_account account;
     unsigned connections;
     unsigned operations;
     queue queues[LH_USERS_WORKS_MAX];
@@ -79,51 +80,64 @@ lh_pool *lh_users_pool(lh_users *users, unsigned work)
     return users->pools[work];
 }
 
-static charge *find_charge(lh_users *users, uid_t uid)
+static charge *find_charge(lh_users *users, lh_account account)
 {
     charge *c = users->charges;
-    while (c && c->uid != uid)
+    while (c && c->account != account)
         c = c->next;
     return c;
 }
 
-static lh_err charge_locked(lh_users *users, uid_t uid)
+/* For messages. */
+typedef struct {
+    char text[32];
+} name;
+
+static name name_of(lh_account account)
+{
+    name n = {"a host's workloads"};
+    if (account < LH_ACCOUNT_HOST)
+        snprintf(n.text, sizeof(n.text), "user %llu", (unsigned long long)account);
+    return n;
+}
+
+static lh_err charge_locked(lh_users *users, lh_account account)
 {
     if (users->connections >= LH_LIMIT_CONNECTIONS)
         return LH_REFUSE(
             LH_E_LIMIT, "connections", "the daemon serves %d connections already", LH_LIMIT_CONNECTIONS);
-    charge *c = find_charge(users, uid);
+    charge *c = find_charge(users, account);
     if (!c) {
         c = calloc(1, sizeof(*c));
         if (!c)
             return LH_RAISE(LH_E_NOMEM, 0);
-        *c = (charge){.next = users->charges, .uid = uid};
+        *c = (charge){.next = users->charges, .account = account};
         for (size_t i = 0; i < LH_USERS_WORKS_MAX; i++)
             c->queues[i].last = &c->queues[i].first;
         users->charges = c;
     }
-    if (uid != 0 && c->connections >= LH_LIMIT_USER_CONNECTIONS)
-        return LH_REFUSE(LH_E_LIMIT, "user-connections", "user %u has %d connections already", (unsigned)uid,
-            LH_LIMIT_USER_CONNECTIONS);
+    if (account != 0 && c->connections >= LH_LIMIT_USER_CONNECTIONS)
+        return LH_REFUSE(LH_E_LIMIT, "user-connections", "%s: %d connections are there already",
+            name_of(account).text, LH_LIMIT_USER_CONNECTIONS);
     c->connections++;
     users->connections++;
     return LH_SUCCESS;
 }
 
-lh_err lh_users_charge(lh_users *users, uid_t uid)
+lh_err lh_users_charge(lh_users *users, lh_account account)
 {
     pthread_mutex_lock(&users->mutex);
-    lh_err err = charge_locked(users, uid);
+    lh_err err = charge_locked(users, account);
     pthread_mutex_unlock(&users->mutex);
     return err;
 }
 
-void lh_users_discharge(lh_users *users, uid_t uid)
+void lh_users_discharge(lh_users *users, lh_account account)
 {
     pthread_mutex_lock(&users->mutex);
     for (charge **at = &users->charges; *at; at = &(*at)->next) {
         charge *c = *at;
-        if (c->uid != uid)
+        if (c->account != account)
             continue;
         users->connections--;
         if (--c->connections == 0) {
@@ -135,34 +149,34 @@ void lh_users_discharge(lh_users *users, uid_t uid)
     pthread_mutex_unlock(&users->mutex);
 }
 
-lh_err lh_users_charge_operation(lh_users *users, uid_t uid)
+lh_err lh_users_charge_operation(lh_users *users, lh_account account)
 {
     pthread_mutex_lock(&users->mutex);
-    charge *c = find_charge(users, uid);
-    bool room = c && (uid == 0 || c->operations < LH_LIMIT_USER_OPERATIONS);
+    charge *c = find_charge(users, account);
+    bool room = c && (account == 0 || c->operations < LH_LIMIT_USER_OPERATIONS);
     if (room)
         c->operations++;
     pthread_mutex_unlock(&users->mutex);
     return room ? LH_SUCCESS
-                : LH_REFUSE(LH_E_LIMIT, "host-memory", "user %u has %d operations in parts under way already",
-                      (unsigned)uid, LH_LIMIT_USER_OPERATIONS);
+                : LH_REFUSE(LH_E_LIMIT, "host-memory", "%s: %d operations in parts are under way already",
+                      name_of(account).text, LH_LIMIT_USER_OPERATIONS);
 }
 
-void lh_users_discharge_operation(lh_users *users, uid_t uid)
+void lh_users_discharge_operation(lh_users *users, lh_account account)
 {
     pthread_mutex_lock(&users->mutex);
-    charge *c = find_charge(users, uid);
+    charge *c = find_charge(users, account);
     if (c && c->operations > 0)
         c->operations--;
     pthread_mutex_unlock(&users->mutex);
 }
 
-static lh_err submit_locked(lh_users *users, uid_t uid, unsigned work, waiting *w_taken)
+static lh_err submit_locked(lh_users *users, lh_account account, unsigned work, waiting *w_taken)
 {
     LH_AUTO(lh_freep) waiting *w = w_taken;
-    charge *c = find_charge(users, uid);
+    charge *c = find_charge(users, account);
     if (!c)
-        return LH_RAISE(LH_E_INTERNAL, uid);
+        return LH_RAISE(LH_E_INTERNAL, 0);
     queue *q = &c->queues[work];
     if (q->running < users->works[work].per_user) {
         LH_TRY(lh_pool_submit(users->pools[work], w->fn, w->arg));
@@ -175,7 +189,7 @@ static lh_err submit_locked(lh_users *users, uid_t uid, unsigned work, waiting *
     return LH_SUCCESS;
 }
 
-lh_err lh_users_submit(lh_users *users, uid_t uid, unsigned work, lh_pool_fn fn, void *arg)
+lh_err lh_users_submit(lh_users *users, lh_account account, unsigned work, lh_pool_fn fn, void *arg)
 {
     waiting *w = calloc(1, sizeof(*w));
     if (!w)
@@ -183,16 +197,16 @@ lh_err lh_users_submit(lh_users *users, uid_t uid, unsigned work, lh_pool_fn fn,
     w->fn = fn;
     w->arg = arg;
     pthread_mutex_lock(&users->mutex);
-    lh_err err = submit_locked(users, uid, work, w);
+    lh_err err = submit_locked(users, account, work, w);
     pthread_mutex_unlock(&users->mutex);
     return err;
 }
 
 /* The user's next piece of work goes to the pool, which has room for as many as there can be connections;
  * where it takes nothing because the daemon ends, that piece is returned, for the caller to run. */
-static waiting *next_locked(lh_users *users, uid_t uid, unsigned work)
+static waiting *next_locked(lh_users *users, lh_account account, unsigned work)
 {
-    charge *c = find_charge(users, uid);
+    charge *c = find_charge(users, account);
     if (!c)
         return NULL;
     queue *q = &c->queues[work];
@@ -210,10 +224,10 @@ static waiting *next_locked(lh_users *users, uid_t uid, unsigned work)
     return NULL;
 }
 
-void lh_users_done(lh_users *users, uid_t uid, unsigned work)
+void lh_users_done(lh_users *users, lh_account account, unsigned work)
 {
     pthread_mutex_lock(&users->mutex);
-    waiting *w = next_locked(users, uid, work);
+    waiting *w = next_locked(users, account, work);
     pthread_mutex_unlock(&users->mutex);
     if (!w)
         return;

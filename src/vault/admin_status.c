@@ -122,6 +122,8 @@ static void add_admin(lh_vault *v, json_t *status)
     pthread_mutex_unlock(&v->mutex);
     json_object_set_new(status, "leases", json_integer(live));
     json_object_set_new(status, "assurance", json_string("self"));
+    if (v->options.listen_count > 0)
+        json_object_set_new(status, "net", lh_vault_net_status(v));
     if (v->core) {
         pthread_mutex_lock(&v->governance);
         add_core(v, status);

@@ -42,6 +42,7 @@ void lh_core_unref(lh_core *core)
     lh_secret_free(core->anchor_auth);
     lh_secret_free(core->log_seed);
     lh_secret_free(core->partition_root);
+    lh_secret_free(core->net_key);
     lh_buf_free(&core->ak_public);
     free(core);
 }
@@ -57,6 +58,7 @@ static lh_err core_new(lh_vault *v, const lh_secret *root, lh_core **ret)
     LH_TRY(derive(v->crypto, root, "leasehold-anchor-v1", &core->anchor_auth));
     LH_TRY(derive(v->crypto, root, "leasehold-log-ed25519-v1", &core->log_seed));
     LH_TRY(derive(v->crypto, root, "leasehold-partitions-v1", &core->partition_root));
+    LH_TRY(lh_core_net_key(v->crypto, root, core));
     LH_TRY(lh_ed25519_public(v->crypto, core->log_seed, core->log_public));
     *ret = LH_TAKE(core);
     return LH_SUCCESS;
@@ -108,6 +110,7 @@ void lh_vault_set_sealed(lh_vault *v, const char *reason, const char *message)
     snprintf(v->reason, sizeof(v->reason), "%s", reason);
     snprintf(v->message, sizeof(v->message), "%s", message);
     pthread_mutex_unlock(&v->mutex);
+    lh_vault_changed(v);
 }
 
 static void set_state(lh_vault *v, enum lh_vault_state state, const char *reason, const char *message)
@@ -117,6 +120,7 @@ static void set_state(lh_vault *v, enum lh_vault_state state, const char *reason
     snprintf(v->reason, sizeof(v->reason), "%s", reason);
     snprintf(v->message, sizeof(v->message), "%s", message);
     pthread_mutex_unlock(&v->mutex);
+    lh_vault_changed(v);
 }
 
 lh_err lh_vault_tpm(lh_vault *v, lh_tpm **ret)

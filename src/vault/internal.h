@@ -64,6 +64,8 @@ typedef struct {
     uint32_t anchor_index;
     lh_secret *log_seed;       /* Ed25519 */
     lh_secret *partition_root; /* what the standalone partitions' keys come from */
+    lh_secret *net_key;        /* a P-256 scalar: this vault's end of channels to hosts */
+    uint8_t net_hash[32];      /* SHA-256 of its SubjectPublicKeyInfo */
     uint8_t log_public[32];
     uint8_t tpm_point[65]; /* the TPM's checkpoint key */
     lh_buf ak_public;

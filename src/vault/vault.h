@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/macro.h"
+#include "base/secret.h"
 #include "crypto/crypto.h"
 #include "identity/client.h"
 
@@ -29,8 +30,13 @@ typedef struct {
     bool standalone_first;        /* list standalone partitions before the leased one */
     int64_t checkpoint_interval;  /* seconds between checkpoints while the log grows */
     lh_identity_client *identity; /* borrowed until lh_vault_close */
+    const char *const *listen;    /* where hosts are listened for: shown; borrowed until lh_vault_close */
+    size_t listen_count;
     lh_bytes ek_authorities;      /* PEM: certificates of TPM manufacturers; empty: endorsement keys are pinned.
                                      Borrowed until lh_vault_open returns */
+    void (*changed)(void *arg); /* the state may have changed. Any thread, with locks held: it only passes it
+                                   on. May be NULL */
+    void *changed_arg;
 } lh_vault_options;
 
 /* Open the store, unseal, replay the configuration, check everything against the anchor, start the keeper
@@ -47,6 +53,11 @@ LH_DEFINE_FREEP(lh_vault, lh_vault_close)
 enum lh_vault_state lh_vault_state_of(lh_vault *vault);
 /* The first 16 hex digits of the vault's id, or "" while there is none. */
 void lh_vault_short_id(lh_vault *vault, char out[17]);
+/* The vault's id; false while there is none. */
+bool lh_vault_id(lh_vault *vault, uint8_t out[32]);
+/* The private key of the vault's end of channels to hosts (a P-256 scalar). The caller frees it. LH_E_STATE
+ * unless open. */
+LH_MUST lh_err lh_vault_net_key(lh_vault *vault, lh_secret **ret);
 /* Development only: mechanisms of which only old data is made are offered everywhere. */
 bool lh_vault_allows_legacy(const lh_vault *vault);
 /* For carrying out operations with a grip's key. Borrowed. */
