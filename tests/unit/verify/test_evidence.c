@@ -9,7 +9,16 @@
 
 #define MASK 0x81u
 
-enum key_kind { KEY_P256, KEY_RSASSA, KEY_RSAPSS, KEY_OWNER, KEY_SHA384, KEY_UNRESTRICTED };
+enum key_kind {
+    KEY_P256,
+    KEY_RSASSA,
+    KEY_RSAPSS,
+    KEY_OWNER,
+    KEY_SHA384,
+    KEY_UNRESTRICTED,
+    KEY_P384,
+    KEY_P384_NAME
+};
 
 typedef struct {
     swtpm process;
@@ -46,6 +55,11 @@ static TPM2B_PUBLIC key_template(enum key_kind kind)
     ecc->scheme.scheme = TPM2_ALG_ECDSA;
     ecc->scheme.details.ecdsa.hashAlg = kind == KEY_SHA384 ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256;
     ecc->curveID = TPM2_ECC_NIST_P256;
+    if (kind == KEY_P384 || kind == KEY_P384_NAME) {
+        ecc->curveID = TPM2_ECC_NIST_P384;
+        ecc->scheme.details.ecdsa.hashAlg = TPM2_ALG_SHA384;
+        t.publicArea.nameAlg = kind == KEY_P384 ? TPM2_ALG_SHA256 : TPM2_ALG_SHA384;
+    }
     ecc->kdf.scheme = TPM2_ALG_NULL;
     return t;
 }
@@ -245,6 +259,28 @@ static void test_own_ak(void **state)
     assert_lh_ok(lh_tpm_ak_public(tpm, &f->evidence.ak_public));
     f->want.ak_public = lh_buf_bytes(&f->evidence.ak_public);
     assert_lh_ok(verify(f));
+}
+
+/* P-384 with SHA-384, the Name by SHA-256 or SHA-384: the quote's PCR digest is by SHA-384 then. */
+static void test_p384(void **state)
+{
+    fixture *f = *state;
+    for (enum key_kind k = KEY_P384; k <= KEY_P384_NAME; k++) {
+        use_key(f, k);
+        quote(f);
+        assert_lh_ok(verify(f));
+        f->evidence.pcrs[7][0] ^= 1;
+        assert_refused(f, "evidence-pcr-digest");
+        f->evidence.pcrs[7][0] ^= 1;
+        f->evidence.attest.data[f->evidence.attest.len - 1] ^= 1;
+        assert_refused(f, "evidence-signature");
+        f->evidence.attest.data[f->evidence.attest.len - 1] ^= 1;
+        f->evidence.signature.data[f->evidence.signature.len - 1] ^= 1;
+        assert_refused(f, "evidence-signature");
+        f->evidence.signature.data[f->evidence.signature.len - 1] ^= 1;
+        f->evidence.signature.data[3] = TPM2_ALG_SHA256; /* a weaker hash than the key's */
+        assert_refused(f, "evidence-scheme");
+    }
 }
 
 static void test_signature(void **state)
@@ -594,9 +630,9 @@ static void test_encoding(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(test_accepted), T(test_own_ak), T(test_signature), T(test_other_key),
-        T(test_key_attributes), T(test_scheme), T(test_curve), T(test_magic), T(test_type), T(test_hierarchy),
-        T(test_leaf), T(test_tree), T(test_age), T(test_selection), T(test_selection_size), T(test_values),
-        T(test_counts), T(test_encoding)};
+    const struct CMUnitTest tests[] = {T(test_accepted), T(test_own_ak), T(test_p384), T(test_signature),
+        T(test_other_key), T(test_key_attributes), T(test_scheme), T(test_curve), T(test_magic), T(test_type),
+        T(test_hierarchy), T(test_leaf), T(test_tree), T(test_age), T(test_selection), T(test_selection_size),
+        T(test_values), T(test_counts), T(test_encoding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
