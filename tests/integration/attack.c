@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/un.h>
@@ -267,6 +268,81 @@ static void attack_use_fd(char **args)
     if (args[2])
         sleep((unsigned)atoi(args[2]));
     sign_key(atoi(args[0]), args[1]);
+}
+
+/* hold KEY SECONDS: sign, and stay for so long */
+static void attack_hold(char **args)
+{
+    int fd = open_server();
+    sign_key(fd, args[0]);
+    sleep((unsigned)atoi(args[1]));
+    close(fd);
+}
+
+/* A child of the number pid, made as soon as nobody has it any more; 0 in that child. As root. */
+static pid_t fork_as(pid_t pid)
+{
+    for (int i = 0; i < 2000; i++) {
+        int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || dprintf(fd, "%d", (int)pid - 1) < 0)
+            return -1;
+        close(fd);
+        pid_t child = fork();
+        if (child == 0 && getpid() == pid)
+            return 0;
+        if (child == 0)
+            _exit(0);
+        int status = 0;
+        if (child < 0 || waitpid(child, &status, 0) < 0)
+            return -1;
+        if (child == pid)
+            return child;
+        (void)usleep(1000);
+    }
+    return -1;
+}
+
+/* reuse KEY: sign, and end; a process of the same number, which has inherited the socket, signs on it */
+static void attack_reuse(char **args)
+{
+    int fd = open_server();
+    uint64_t handle = handle_of(fd, args[0]);
+    if (handle == 0 || !sign(fd, handle))
+        return;
+    const pid_t ours = getpid();
+    if (fork() != 0)
+        _exit(0); /* whoever started us waits for the output's end, not for us */
+    (void)setpgid(0, 0);
+    while (getppid() == ours)
+        (void)usleep(1000);
+    pid_t again = fork_as(ours);
+    if (again < 0)
+        told("reuse", "none", "");
+    if (again == 0) {
+        sign(fd, handle);
+        (void)fflush(stdout);
+        _exit(0);
+    }
+}
+
+/* memory KEY: become the same program, from a file that is in memory alone, which signs */
+static void attack_memory(char **args)
+{
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int to = memfd_create("attack", MFD_CLOEXEC);
+    char block[65536];
+    ssize_t n = 0;
+    while (from >= 0 && to >= 0 && (n = read(from, block, sizeof block)) > 0)
+        if (write(to, block, (size_t)n) != n)
+            die("write");
+    char name[] = "attack";
+    char sign_name[] = "sign";
+    char socket_name[128];
+    (void)snprintf(socket_name, sizeof socket_name, "%s", server);
+    char *const argv[] = {name, socket_name, sign_name, args[0], NULL};
+    if (n == 0)
+        fexecve(to, argv, environ);
+    die("memfd");
 }
 
 /* exec KEY PROGRAM: search, then become PROGRAM, which signs; exec-live KEY PROGRAM SECONDS: sign, become
@@ -572,6 +648,9 @@ static const struct {
 } attacks[] = {
     {"sign", 1, attack_sign},
     {"handle", 1, attack_handle},
+    {"hold", 2, attack_hold},
+    {"memory", 1, attack_memory},
+    {"reuse", 1, attack_reuse},
     {"use-fd", 2, attack_use_fd},
     {"exec", 2, attack_exec},
     {"exec-live", 3, attack_exec_live},
