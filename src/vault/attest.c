@@ -122,7 +122,8 @@ static lh_err attest_local(lh_attempt *a)
 static lh_err attest_remote(lh_attempt *a, const lh_host_stream *remote)
 {
     const char *host = lh_host_stream_host(remote);
-    if (!lh_rules_host_reference(a->rules, host)) {
+    const lh_reference *reference = lh_rules_host_reference(a->rules, host);
+    if (!reference) {
         char message[320];
         snprintf(message, sizeof(message),
             "Host %s is enrolled, but there are no reference values of the name that its enrolment gives: "
@@ -131,6 +132,11 @@ static lh_err attest_remote(lh_attempt *a, const lh_host_stream *remote)
             host);
         return lh_attempt_refuse(a, "no-reference", "", message, message);
     }
+    if (!lh_reference_is_complete(reference, NULL))
+        return lh_attempt_refuse(a, "reference-incomplete", "",
+            "A set of files that the host's reference values name is not there: upload it with `leasehold "
+            "reference`.",
+            "A set of files that the host's reference values name is not there.");
     const lh_attestation *attestation = a->request->attestation;
     if (!attestation->answered)
         return want_challenge(a);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "crypto/credential.h"
 #include "crypto/hash.h"
+#include "vault/fileset.h"
 #include "vault/host_internal.h"
 
 #include <stdio.h>
@@ -21,7 +22,6 @@ lh_err lh_hosts_new(lh_vault *v, lh_hosts **ret)
     hosts->nonces = calloc(HOST_NONCES, sizeof(*hosts->nonces));
     if (!hosts->nonces)
         return LH_RAISE(LH_E_NOMEM, 0);
-    LH_TRY(lh_digests_new(&hosts->digests));
     *ret = LH_TAKE(hosts);
     return LH_SUCCESS;
 }
@@ -47,7 +47,6 @@ void lh_hosts_free(lh_hosts *hosts)
         free(hosts->reasons[i]);
     for (size_t i = 0; i < hosts->event_count; i++)
         json_decref(hosts->events[i].fields);
-    lh_digests_unref(hosts->digests);
     free(hosts->nonces);
     pthread_mutex_destroy(&hosts->mutex);
     free(hosts);
@@ -212,7 +211,8 @@ static lh_err fit_verifier(lh_hosts *hosts, lh_host *host, const lh_host_link *l
     if (host->verifier && atomic_load(&host->version) == link->version)
         return LH_SUCCESS;
     lh_host_verifier *verifier = NULL;
-    LH_TRY(lh_host_verifier_new(hosts->vault->crypto, hosts->digests, &verifier));
+    LH_TRY(
+        lh_host_verifier_new(hosts->vault->crypto, lh_filesets_digests(hosts->vault->filesets), &verifier));
     lh_host_verifier_free(host->verifier);
     host->verifier = verifier;
     atomic_store(&host->version, link->version);

@@ -398,6 +398,9 @@ static lh_err judge(arrival *a, const char *fault, const lh_reference *reference
             LH_E_ATTESTATION, fault, "the evidence is not over the nonce that the host was given");
     if (!reference)
         return LH_REFUSE(LH_E_ATTESTATION, "no-reference", "host %s has no reference values", a->host->name);
+    if (!lh_reference_is_complete(reference, NULL))
+        return LH_REFUSE(LH_E_ATTESTATION, "reference-incomplete",
+            "a set of files that the reference values of host %s name is not there", a->host->name);
     if (lh_reference_quote_mask(reference) != a->request->mask) {
         a->ask_again = true; /* other reference values since it was asked */
         return LH_REFUSE(LH_E_ATTESTATION, "evidence-selection", "the reference values have changed");
@@ -424,6 +427,7 @@ static void answered(arrival *a, const char *fault, lh_err decoded)
 /* Nobody waits for it. It is told of, since it may be an attempt; it changes nothing. Under hosts->mutex. */
 static void unasked(arrival *a, const char *fault)
 {
+    lh_host_printable(a->host->stray, sizeof(a->host->stray), fault);
     lh_host_log_refusal(a->hosts, a->host, fault, "evidence came that nobody waits for");
 }
 

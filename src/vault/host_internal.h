@@ -117,7 +117,8 @@ struct lh_host {
     size_t leases;            /* as the keeper last counted, */
     int64_t freshness;        /* and the smallest freshness among them, seconds */
     lh_host_tally connects, losses, refusals;
-    char refused_reason[64];
+    char refused_reason[64]; /* of the last entry about a refusal */
+    char stray[64];          /* what was wrong with the last evidence that nobody waited for; "": none came */
 };
 
 typedef struct {
@@ -130,7 +131,6 @@ typedef struct {
 struct lh_hosts {
     lh_vault *vault;
     pthread_mutex_t mutex;
-    lh_digests *digests;
     lh_host *buckets[HOST_BUCKETS];
     lh_host_link *links;
     size_t link_count;

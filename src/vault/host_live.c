@@ -195,6 +195,8 @@ static json_t *streams_of(lh_vault *v, const lh_host *host)
 static json_t *evidence_of(const lh_host *host)
 {
     json_t *e = json_pack("{s:s, s:o}", "verdict", host->verdict, "at", lh_event_time(host->verdict_at));
+    if (e && host->stray[0])
+        json_object_set_new(e, "stray", json_string(host->stray));
     if (e && host->message[0])
         json_object_set_new(e, "message", json_string(host->message));
     if (e && host->good_at) {
