@@ -12,7 +12,9 @@
 static void on_up(void *arg)
 {
     lh_agent *agent = arg;
-    agent->next_stream = 0;
+    /* Numbers go on from link to link, so that what comes late of a stream never meets another. */
+    if (agent->last_stream == UINT32_MAX)
+        agent->last_stream = 0;
 }
 
 static bool is_custody(enum lh_link_type type)

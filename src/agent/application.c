@@ -49,12 +49,12 @@ static lh_err register_stream(lh_application *a)
     if (a->who.uid != 0 && of_user >= LH_AGENT_USER_STREAMS)
         return LH_REFUSE(LH_E_LIMIT, "user-connections", "user %u has %d applications at the vault already",
             (unsigned)a->who.uid, LH_AGENT_USER_STREAMS);
-    if (agent->next_stream == UINT32_MAX) {
+    if (agent->last_stream == UINT32_MAX) {
         /* Numbers are never used twice on a link. */
         lh_uplink_end(agent->uplink, "stream-numbers", "all numbers of streams have been used");
         return lh_uplink_error(agent->uplink);
     }
-    a->stream = ++agent->next_stream;
+    a->stream = ++agent->last_stream;
     lh_application **bucket = bucket_of(agent, a->stream);
     a->bucket = *bucket;
     *bucket = a;
@@ -184,6 +184,15 @@ void lh_application_refuse(lh_application *a, lh_err err, const lh_err_detail *d
     (void)lh_application_fail(a, err, detail);
 }
 
+/* Nothing more is taken, first: what the application sends after it has heard has then certainly not been
+ * done, and it may say it again on another connection. */
+static void fail_and_close(lh_application *a, lh_err err, const lh_err_detail *detail)
+{
+    shutdown(a->who.fd, SHUT_RD);
+    if (lh_application_fail(a, err, detail))
+        lh_application_close(a, NULL);
+}
+
 void lh_application_lost(lh_application *a)
 {
     lh_err err = lh_uplink_error(a->agent->uplink);
@@ -192,8 +201,8 @@ void lh_application_lost(lh_application *a)
         lh_application_refuse(a, err, &detail);
     } else if (a->state == LH_APPLICATION_OPEN) {
         /* Gone, and not as if there never had been one: it may have been done. */
-        if (lh_application_fail(a, (lh_err){LH_E_GONE}, &detail))
-            lh_application_close(a, NULL);
+        detail.code = LH_E_GONE;
+        fail_and_close(a, (lh_err){LH_E_GONE}, &detail);
     }
 }
 
@@ -378,8 +387,7 @@ lh_err lh_application_end(lh_agent *agent, const lh_link_frame *frame)
     lh_err err = LH_REFUSE(
         LH_E_GONE, "stream-closed", "the vault has closed the connection of this process (%s)", reason);
     const lh_err_detail detail = *lh_err_last();
-    if (lh_application_fail(a, err, &detail))
-        lh_application_close(a, NULL);
+    fail_and_close(a, err, &detail);
     return LH_SUCCESS;
 }
 

@@ -32,7 +32,7 @@ struct lh_agent {
     lh_greeter *greeter;
     lh_uplink *uplink;
     lh_holder *holder;
-    uint32_t next_stream; /* of this link */
+    uint32_t last_stream; /* the number that was given last */
     size_t streams;       /* that are open, or opening */
     lh_application *applications;
     lh_application *buckets[LH_AGENT_BUCKETS]; /* those with a stream, by number */

@@ -1,6 +1,7 @@
 /* Opening a stream: the attest process reads the application's process, and a key is made for the connection,
  * which signs that they belong together on this channel. */
 #include "agent/internal.h"
+#include "base/log_line.h"
 #include "channel/identity.h"
 #include "crypto/hash.h"
 #include "crypto/operation.h"
@@ -110,6 +111,9 @@ static void stream_opened(lh_application *a, const opening *o)
         err = send_open(a, o);
         detail = *lh_err_last();
     }
+    if (!lh_ok(err))
+        lh_log_line(LH_LEVEL_INFO, "pid %d gets no stream: %s (%s)", (int)a->who.pid,
+            detail.message[0] ? detail.message : lh_code_text(err.code), detail.reason);
     if (lh_ok(err))
         (void)lh_application_flush(a); /* what is left goes when there is room */
     else if (err.code == LH_E_GONE)
