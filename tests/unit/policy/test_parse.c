@@ -218,7 +218,8 @@ static void bad_workloads(void **state)
             "p:4:29: error: workloads[0].attest.host: expected at least 1 entry, found 0\n"},
         {ATTEST("{ usr: a }"), "p:4:15: error: workloads[0].attest.usr: expected one of the keys unit, user, "
                                "uid, exe, exe_sha256, "
-                               "lsm, host, freshness, strength, found \"usr\"; did you mean \"user\"?\n"},
+                               "exe_fsverity, lsm, container, source, host, freshness, strength, found "
+                               "\"usr\"; did you mean \"user\"?\n"},
     };
     expect_bad(cases, LH_ARRAY_LEN(cases));
 }
