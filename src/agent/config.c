@@ -58,6 +58,7 @@ static const lh_schema_field config_fields[] = {
     {"log_level", &level_schema, false},
     {"event_log", &path_schema, false},
     {"ima_log", &path_schema, false},
+    {"pods", &path_schema, false},
     {NULL, NULL, false},
 };
 static const lh_schema config_schema = {
@@ -74,6 +75,7 @@ void lh_agent_config_free(lh_agent_config *config)
     free(config->group);
     free(config->event_log);
     free(config->ima_log);
+    free(config->pods);
     free(config);
 }
 
@@ -108,6 +110,7 @@ static lh_err build(const lh_yaml_node *root, lh_agent_config **ret)
     config->ima_log_named = ima_log != NULL;
     LH_TRY(take_text(event_log, LH_AGENT_EVENT_LOG, &config->event_log));
     LH_TRY(take_text(ima_log, LH_AGENT_IMA_LOG, &config->ima_log));
+    LH_TRY(take_text(lh_yaml_get(root, "pods"), NULL, &config->pods));
     LH_TRY(take_text(lh_yaml_get(root, "socket"), "/run/leasehold/vault.sock", &config->socket));
     LH_TRY(take_text(lh_yaml_get(root, "tcti"), "device:/dev/tpmrm0", &config->tcti));
     LH_TRY(take_text(lh_yaml_get(root, "state_dir"), "/var/lib/leasehold-agent", &config->state_dir));

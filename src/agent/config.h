@@ -11,8 +11,9 @@
  *   log_level: notice
  *   event_log: /sys/kernel/security/tpm0/binary_bios_measurements
  *   ima_log: /sys/kernel/security/ima/binary_runtime_measurements
+ *   pods: /etc/leasehold/pods.yaml
  *
- * All keys but the first two are optional; the values shown are the defaults, except group (the user's). The
+ * All keys but the first two are optional; the values shown are the defaults, except group (the user's) and pods (none: pods have no labels; identity/pods.h). The
  * first two are needed for serving, not for showing the host's identity. */
 #ifndef LH_AGENT_CONFIG_H
 #define LH_AGENT_CONFIG_H
@@ -42,6 +43,7 @@ typedef struct {
     bool event_log_named; /* it is in the file: that it is missing is an error */
     char *ima_log;
     bool ima_log_named;
+    char *pods; /* NULL: none */
 } lh_agent_config;
 
 /* The defaults. Freed by the caller with lh_agent_config_free. LH_E_NOMEM. */

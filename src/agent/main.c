@@ -272,6 +272,8 @@ static lh_err run(agent_parts *p, int *ret_status)
     LH_AUTO(lh_identity_client_freep) lh_identity_client *identity = NULL;
     if (p->args.mode == SERVE)
         LH_TRY(lh_identity_client_new(lh_fd_take(&p->attest.fd), &identity));
+    if (identity && p->config->pods)
+        LH_TRY(lh_identity_client_set_pods(identity, p->config->pods));
     host_parts host = {NULL, NULL, NULL};
     lh_err err = run_host(p, &host, identity, ret_status);
     lh_tpm_close(host.tpm);

@@ -78,6 +78,7 @@ static const lh_schema_field config_fields[] = {
     {"checkpoint_interval", &interval_schema, false},
     {"log_level", &level_schema, false},
     {"ek_authorities", &dir_schema, false},
+    {"pods", &dir_schema, false},
     {"standalone_first", &flag_schema, false},
     {"blank", &flag_schema, false},
     {"legacy", &flag_schema, false},
@@ -104,6 +105,7 @@ void lh_config_free(lh_config *config)
     free(config->user);
     free(config->group);
     free(config->ek_authorities);
+    free(config->pods);
     free_list(config->admin_users, config->admin_user_count);
     free_list(config->admin_groups, config->admin_group_count);
     free_list(config->listen, config->listen_count);
@@ -151,6 +153,7 @@ static lh_err build(const lh_yaml_node *root, lh_config **ret)
     LH_TRY(take_text(lh_yaml_get(root, "user"), "leasehold", &config->user));
     LH_TRY(take_text(lh_yaml_get(root, "group"), NULL, &config->group));
     LH_TRY(take_text(lh_yaml_get(root, "ek_authorities"), NULL, &config->ek_authorities));
+    LH_TRY(take_text(lh_yaml_get(root, "pods"), NULL, &config->pods));
     const lh_yaml_node *admin = lh_yaml_get(root, "admin");
     LH_TRY(take_names(lh_yaml_get(admin, "users"), "root", &config->admin_users, &config->admin_user_count));
     LH_TRY(take_names(lh_yaml_get(admin, "groups"), NULL, &config->admin_groups, &config->admin_group_count));

@@ -12,6 +12,7 @@
  *   checkpoint_interval: 60s
  *   log_level: notice
  *   ek_authorities: /etc/leasehold/tpm-manufacturers
+ *   pods: /etc/leasehold/pods.yaml
  *   standalone_first: false
  *   blank: false
  *   legacy: false
@@ -19,7 +20,7 @@
  *
  * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
  * values above are the defaults, except group (the user's), admin.groups (none),
- * ek_authorities (none: endorsement keys are enrolled by their hash alone), workers (0: as many as
+ * ek_authorities (none: endorsement keys are enrolled by their hash alone), pods (none: pods have no labels; identity/pods.h), workers (0: as many as
  * there are CPUs) and listen (none: no other host is served). */
 #ifndef LH_DAEMON_CONFIG_H
 #define LH_DAEMON_CONFIG_H
@@ -51,6 +52,7 @@ typedef struct {
     bool standalone_first; /* list standalone partitions before the leased one */
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */
+    char *pods;            /* file of pods' labels; NULL: none */
     char **listen;         /* where hosts connect: lh_net_address_parse takes each */
     size_t listen_count;
 } lh_config;

@@ -423,6 +423,8 @@ static lh_err run(daemon_parts *d, int *ret_status)
     /* While the privileges that main gives up now are still there to reach the attest process. */
     LH_AUTO(lh_identity_client_freep) lh_identity_client *identity = NULL;
     LH_TRY(lh_identity_client_new(lh_fd_take(&d->attest_fd), &identity));
+    if (d->config->pods)
+        LH_TRY(lh_identity_client_set_pods(identity, d->config->pods));
     LH_AUTO(lh_buf_free) lh_buf authorities = LH_BUF_INIT(LH_LIMIT_EK_AUTHORITY_BYTES);
     if (d->config->ek_authorities)
         LH_TRY(lh_authorities_read(d->config->ek_authorities, &authorities));
