@@ -53,7 +53,7 @@ typedef struct {
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */
     char *pods;            /* file of pods' labels; NULL: none */
-    char **listen;         /* where hosts connect: lh_net_address_parse takes each */
+    char **listen;         /* where hosts connect: lh_net_is_address */
     size_t listen_count;
 } lh_config;
 

@@ -149,8 +149,13 @@ static int open_connection(enum lh_wire_kind kind, uint16_t version, lh_connecti
     int pair[2];
     check(lh_fd_pair(pair));
     check(lh_fd_name_senders(pair[0], NULL));
-    lh_connection_options options = {
-        .fd = pair[0], .pid = getpid(), .uid = getuid(), .gid = getgid(), .kind = kind, .version = version};
+    lh_connection_options options = {.fd = pair[0],
+        .pid = getpid(),
+        .uid = getuid(),
+        .account = getuid(),
+        .gid = getgid(),
+        .kind = kind,
+        .version = version};
     check(lh_pidfd_open(options.pid, &options.pidfd));
     lh_server *of = kind == LH_KIND_ADMIN ? empty_server : server;
     check(lh_server_charge(of, options.uid));

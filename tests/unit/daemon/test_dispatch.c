@@ -52,6 +52,7 @@ static void line_open(line *l, uint16_t version)
     lh_connection_options options = {.fd = pair[0],
         .pid = getpid(),
         .uid = getuid(),
+        .account = getuid(),
         .gid = getgid(),
         .kind = LH_KIND_TOKEN,
         .version = version};
