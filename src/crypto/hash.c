@@ -66,6 +66,15 @@ lh_err lh_sha256_ctx_final(lh_sha256_ctx *ctx, uint8_t out[LH_SHA256_SIZE])
     return LH_SUCCESS;
 }
 
+lh_err lh_sha256_again(lh_sha256_ctx *ctx, const lh_bytes *parts, size_t n, uint8_t out[LH_SHA256_SIZE])
+{
+    if (EVP_DigestInit_ex2(ctx->md, NULL, NULL) != 1)
+        return LH_OPENSSL_FAIL("starting a hash");
+    for (size_t i = 0; i < n; i++)
+        LH_TRY(lh_sha256_ctx_update(ctx, parts[i]));
+    return lh_sha256_ctx_final(ctx, out);
+}
+
 void lh_sha256_ctx_free(lh_sha256_ctx *ctx)
 {
     if (!ctx)

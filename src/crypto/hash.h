@@ -21,6 +21,9 @@ typedef struct lh_sha256_ctx lh_sha256_ctx;
 LH_MUST lh_err lh_sha256_ctx_new(lh_crypto *c, lh_sha256_ctx **ret);
 LH_MUST lh_err lh_sha256_ctx_update(lh_sha256_ctx *ctx, lh_bytes data);
 LH_MUST lh_err lh_sha256_ctx_final(lh_sha256_ctx *ctx, uint8_t out[LH_SHA256_SIZE]);
+/* All of it at once, with a ctx that is used again and again: for many short inputs. */
+LH_MUST lh_err lh_sha256_again(
+    lh_sha256_ctx *ctx, const lh_bytes *parts, size_t n, uint8_t out[LH_SHA256_SIZE]);
 void lh_sha256_ctx_free(lh_sha256_ctx *ctx);
 LH_DEFINE_FREEP(lh_sha256_ctx, lh_sha256_ctx_free)
 

@@ -89,21 +89,23 @@ static lh_err refuse_read(lh_err err)
     return REFUSE(last.reason, "%s", last.message);
 }
 
-static lh_err extend(lh_ima *ima, uint8_t pcr[32], const lh_ima_entry *entry)
+static lh_err extend(lh_sha256_ctx *hash, uint8_t pcr[32], const lh_ima_entry *entry)
 {
     uint8_t digest[32];
     if (entry->violation)
         memset(digest, 0xff, sizeof(digest));
     else
-        LH_TRY(lh_sha256(ima->c, &entry->template_data, 1, digest));
+        LH_TRY(lh_sha256_again(hash, &entry->template_data, 1, digest));
     const lh_bytes parts[] = {LH_BYTES(pcr, 32), LH_BYTES(digest, 32)};
-    return lh_sha256(ima->c, parts, 2, pcr);
+    return lh_sha256_again(hash, parts, 2, pcr);
 }
 
 /* How much of what waits leads to the quoted value. */
 static lh_err find_quoted(lh_ima *ima, const uint8_t quoted[32], size_t *ret_bytes, uint64_t *ret_entries)
 {
     uint8_t pcr[32];
+    LH_AUTO(lh_sha256_ctx_freep) lh_sha256_ctx *hash = NULL;
+    LH_TRY(lh_sha256_ctx_new(ima->c, &hash));
     memcpy(pcr, ima->pcr, sizeof(pcr));
     lh_bytes rest = lh_buf_bytes(&ima->waiting);
     uint64_t entries = 0;
@@ -121,7 +123,7 @@ static lh_err find_quoted(lh_ima *ima, const uint8_t quoted[32], size_t *ret_byt
         if (ima->entries + ++entries > LH_LIMIT_IMA_ENTRIES)
             return LH_REFUSE(LH_E_LIMIT, "ima-entries",
                 "the IMA log has more than %d entries; restart the host", LH_LIMIT_IMA_ENTRIES);
-        LH_TRY(extend(ima, pcr, &entry));
+        LH_TRY(extend(hash, pcr, &entry));
     }
     *ret_bytes = ima->waiting.len - rest.len;
     *ret_entries = entries;

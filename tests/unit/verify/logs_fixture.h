@@ -34,6 +34,15 @@ static inline void fx_sha256(lh_crypto *c, const void *data, size_t len, uint8_t
     fx_must(lh_sha256(c, &span, 1, ret));
 }
 
+/* Of the bank that nobody of ours looks at: other programs do. */
+static inline void fx_sha1(lh_crypto *c, lh_bytes data, uint8_t ret[20])
+{
+    LH_AUTO(lh_buf_free) lh_buf out = LH_BUF_INIT(64);
+    const lh_op_request request = {.row = lh_mechanism_by_name("sha1"), .use = LH_USE_DIGEST, .data = data};
+    fx_must(lh_op_once(c, &request, &out));
+    memcpy(ret, out.data, 20);
+}
+
 static inline void fx_extend(lh_crypto *c, uint8_t pcr[32], const uint8_t digest[32])
 {
     const lh_bytes parts[] = {LH_BYTES(pcr, 32), LH_BYTES(digest, 32)};
@@ -55,6 +64,7 @@ static inline void fx_le32(lh_buf *b, uint32_t v)
 typedef struct {
     uint32_t pcr, type;
     uint8_t digest[32];
+    uint8_t sha1[20];
     uint8_t data[FX_DATA_MAX];
     size_t len;
 } fx_event;
@@ -73,8 +83,10 @@ static inline fx_event *fx_boot_add(fx_boot *b, uint32_t pcr, uint32_t type, lh_
     fx_event *e = &b->events[b->n++];
     *e = (fx_event){.pcr = pcr, .type = type, .len = data.len};
     memcpy(e->data, data.data, data.len);
-    if (type != LH_EV_NO_ACTION)
+    if (type != LH_EV_NO_ACTION) {
         fx_sha256(b->c, of.data, of.len, e->digest);
+        fx_sha1(b->c, of, e->sha1);
+    }
     return e;
 }
 
@@ -110,6 +122,16 @@ static inline fx_event *fx_boot_variable(
         b, pcr, type, lh_buf_bytes(&data), value_only ? LH_BYTES_STR(value) : lh_buf_bytes(&data));
 }
 
+/* UEFI_IMAGE_LOAD_EVENT: where it was loaded, and a device path. */
+static inline fx_event *fx_boot_image(fx_boot *b, uint32_t pcr, uint32_t type, const char *content)
+{
+    uint8_t data[36] = {0, 0x10};
+    data[8] = (uint8_t)strlen(content);
+    data[24] = 4;
+    memcpy(data + 32, "\x7f\xff\4\0", 4); /* the end of a path */
+    return fx_boot_add(b, pcr, type, LH_BYTES(data, sizeof(data)), LH_BYTES_STR(content));
+}
+
 static inline void fx_boot_separator(fx_boot *b, uint32_t pcr)
 {
     fx_boot_add(b, pcr, LH_EV_SEPARATOR, LH_BYTES("\0\0\0\0", 4), LH_BYTES("\0\0\0\0", 4));
@@ -135,24 +157,27 @@ static inline void fx_boot_typical(fx_boot *b, lh_crypto *c, unsigned commands)
         fx_boot_variable(b, 1, i ? LH_EV_EFI_VARIABLE_BOOT : LH_EV_EFI_VARIABLE_BOOT2, name, "option", i > 0);
     }
     for (unsigned i = 0; i < 4; i++)
-        fx_boot_file(b, 2, LH_EV_EFI_BOOT_SERVICES_DRIVER, "option ROM", i % 2 ? "GOP" : "iPXE");
+        fx_boot_image(b, 2, LH_EV_EFI_BOOT_SERVICES_DRIVER, i % 2 ? "GOP" : "iPXE");
     fx_boot_text(b, 4, LH_EV_EFI_ACTION, "Calling EFI Application from Boot Option");
     for (unsigned i = 0; i < 7; i++)
         fx_boot_separator(b, i);
-    fx_boot_text(b, 5, LH_EV_EFI_GPT_EVENT, "EFI PART");
+    static const uint8_t table[100] = "EFI PART"; /* a header, and that no partitions follow */
+    fx_boot_add(b, 5, LH_EV_EFI_GPT_EVENT, LH_BYTES(table, sizeof(table)), LH_BYTES(table, sizeof(table)));
     fx_boot_variable(b, 7, LH_EV_EFI_VARIABLE_AUTHORITY, "db", "a certificate", false);
-    fx_boot_file(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "shimx64.efi", "shim");
+    fx_boot_image(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "shim");
     for (unsigned i = 0; i < 4; i++)
         fx_boot_file(b, 14, LH_EV_IPL, "MokList", i % 2 ? "MokListX" : "MokList");
     fx_boot_variable(b, 7, LH_EV_EFI_VARIABLE_AUTHORITY, "SbatLevel", "sbat,1", false);
-    fx_boot_file(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "grubx64.efi", "grub");
+    fx_boot_image(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "grub");
     for (unsigned i = 0; i < commands; i++) {
         char command[64];
         snprintf(command, sizeof(command), "grub_cmd: insmod part_%u", i);
-        fx_boot_file(b, 8, LH_EV_IPL, command, command + 10);
+        lh_bytes text =
+            LH_BYTES(command, strlen(command) + 1); /* GRUB hashes it without its prefix and its NUL */
+        fx_boot_add(b, 8, LH_EV_IPL, text, LH_BYTES_STR(command + 10));
     }
     fx_boot_file(b, 9, LH_EV_IPL, "(hd0,gpt1)/vmlinuz", "the kernel");
-    fx_boot_file(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "vmlinuz", "the kernel");
+    fx_boot_image(b, 4, LH_EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel");
     fx_boot_file(b, 9, LH_EV_EVENT_TAG, "Linux initrd", "the initrd");
     fx_boot_text(b, 5, LH_EV_EFI_ACTION, "Exit Boot Services Invocation");
     fx_boot_text(b, 5, LH_EV_EFI_ACTION, "Exit Boot Services Returned with Success");
@@ -190,14 +215,11 @@ static inline void fx_boot_head(lh_buf *log, uint16_t sha256_size)
 
 static inline void fx_boot_write_event(lh_buf *log, const fx_event *e)
 {
-    uint8_t sha1[20] = {0};
-    if (e->type != LH_EV_NO_ACTION)
-        memset(sha1, 0x51, sizeof(sha1)); /* that bank is not looked at */
     fx_le32(log, e->pcr);
     fx_le32(log, e->type);
     fx_le32(log, 2);
     fx_le16(log, FX_ALG_SHA1);
-    lh_put_raw(log, sha1, sizeof(sha1));
+    lh_put_raw(log, e->sha1, sizeof(e->sha1));
     fx_le16(log, FX_ALG_SHA256);
     lh_put_raw(log, e->digest, 32);
     fx_le32(log, (uint32_t)e->len);
@@ -281,11 +303,12 @@ static inline void fx_ima_add(lh_crypto *c, lh_buf *log, uint8_t pcr[32], const 
     for (unsigned i = 0; i < more; i++)
         fx_field(&data, "\3\2\4 a signature", i == 0 ? 15 : 0);
     fx_must(lh_buf_status(&data));
-    uint8_t hash[32];
+    uint8_t hash[32], sha1[20] = {0};
     fx_sha256(c, data.data, data.len, hash);
+    if (!e->violation)
+        fx_sha1(c, lh_buf_bytes(&data), sha1);
     fx_le32(log, e->pcr ? e->pcr : 10);
-    static const uint8_t zeros[20];
-    lh_put_raw(log, e->violation ? zeros : hash, 20); /* not SHA-1, which nobody looks at */
+    lh_put_raw(log, sha1, sizeof(sha1));
     fx_field(log, name, strlen(name));
     fx_field(log, data.data, data.len);
     fx_must(lh_buf_status(log));
