@@ -30,7 +30,7 @@ struct lh_holder_key {
     uint64_t handle;
     uint8_t lease[LH_LEASE_KEY_REF];
     enum lh_key_kind kind;
-    lh_lease_key *key;
+    lh_tpm_key *key;
     lh_buf public_area; /* tells whether another one has come */
     uint64_t mechanisms[LH_HOLDER_MECHANISMS];
     size_t mechanism_count;

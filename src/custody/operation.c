@@ -4,8 +4,6 @@
 
 #include "base/secret.h"
 
-#include <leasehold/pkcs11-3.h>
-
 #define BLOCK 16u
 
 struct lh_custody_op {
@@ -21,16 +19,6 @@ struct lh_custody_op {
     bool fed;      /* data of the last part has been taken in, and the TPM refused */
 };
 
-static bool is_ec(enum lh_key_kind kind)
-{
-    return kind == LH_KEY_EC_P256 || kind == LH_KEY_EC_P384;
-}
-
-bool lh_custody_holds(enum lh_key_kind kind)
-{
-    return is_ec(kind) || kind == LH_KEY_AES256 || kind == LH_KEY_HMAC_SHA256;
-}
-
 /* ECB, CBC and CTR: what TPM2_EncryptDecrypt2 does. */
 static bool cipher_mode(const lh_mechanism *row, enum lh_lease_key_mode *ret)
 {
@@ -44,18 +32,6 @@ static bool cipher_mode(const lh_mechanism *row, enum lh_lease_key_mode *ret)
             return true;
         }
     return false;
-}
-
-bool lh_custody_can(const lh_mechanism *row, enum lh_key_kind kind)
-{
-    enum lh_lease_key_mode mode;
-    if (!lh_mechanism_fits_kind(row, lh_key_row_by_kind(kind)))
-        return false;
-    if (is_ec(kind))
-        return row->family == LH_FAMILY_ECDSA;
-    if (kind == LH_KEY_HMAC_SHA256)
-        return row->type == CKM_SHA256_HMAC;
-    return kind == LH_KEY_AES256 && row->family == LH_FAMILY_CIPHER && cipher_mode(row, &mode);
 }
 
 static lh_err refuse_param(const lh_mechanism *row, const char *why)
@@ -130,7 +106,7 @@ static lh_err begin(lh_custody_op *op, lh_bytes params)
 
 lh_err lh_custody_op_begin(lh_crypto *c, const lh_custody_begin *b, lh_custody_op **ret)
 {
-    if (!lh_custody_can(b->row, b->kind))
+    if (!lh_mechanism_in_tpm(b->row, b->kind))
         return LH_REFUSE(LH_E_UNSUPPORTED, "custody-mechanism", "a TPM cannot do %s with a key of that kind",
             b->row->name);
     const unsigned uses = b->row->family == LH_FAMILY_CIPHER ? LH_USE_ENCRYPT | LH_USE_DECRYPT : LH_USE_SIGN;
@@ -163,7 +139,7 @@ void lh_custody_op_free(lh_custody_op *op)
  */
 
 /* The first len of what is held go through the TPM; the rest stays. */
-static lh_err through(lh_custody_op *op, lh_lease_key *key, size_t len, lh_buf *out)
+static lh_err through(lh_custody_op *op, lh_tpm_key *key, size_t len, lh_buf *out)
 {
     enum lh_lease_key_mode mode = LH_LEASE_KEY_ECB;
     (void)cipher_mode(op->row, &mode);
@@ -211,7 +187,7 @@ static lh_err unpad(size_t before, lh_buf *out)
     return LH_SUCCESS;
 }
 
-static lh_err finish_cipher(lh_custody_op *op, lh_lease_key *key, lh_buf *out)
+static lh_err finish_cipher(lh_custody_op *op, lh_tpm_key *key, lh_buf *out)
 {
     const bool decrypts = op->use == LH_USE_DECRYPT;
     const size_t before = out->len;
@@ -233,7 +209,7 @@ static lh_err finish_cipher(lh_custody_op *op, lh_lease_key *key, lh_buf *out)
 
 /* The bits that ECDSA takes of a digest, at the length that the TPM wants for the curve: cut on the right, as
  * FIPS 186-5 section 6.4.1 does, or led by zeros, which is the same number. */
-static lh_err sign_digest(lh_custody_op *op, lh_lease_key *key, lh_bytes digest, lh_buf *out)
+static lh_err sign_digest(lh_custody_op *op, lh_tpm_key *key, lh_bytes digest, lh_buf *out)
 {
     const size_t size = op->kind == LH_KEY_EC_P384 ? 48 : 32;
     uint8_t fitted[48] = {0};
@@ -244,7 +220,7 @@ static lh_err sign_digest(lh_custody_op *op, lh_lease_key *key, lh_bytes digest,
     return lh_lease_key_ecdsa(key, LH_BYTES(fitted, size), out);
 }
 
-static lh_err finish_sign(lh_custody_op *op, lh_lease_key *key, lh_buf *out)
+static lh_err finish_sign(lh_custody_op *op, lh_tpm_key *key, lh_buf *out)
 {
     if (op->hash && !op->hashed) {
         LH_TRY(lh_op_finish(op->hash, LH_BYTES_NONE, &op->held));
@@ -265,7 +241,7 @@ static lh_err take(lh_custody_op *op, lh_bytes data)
     return data.len > 0 ? lh_op_update(op->hash, data, &none) : LH_SUCCESS;
 }
 
-lh_err lh_custody_op_update(lh_custody_op *op, lh_lease_key *key, lh_bytes data, lh_buf *out)
+lh_err lh_custody_op_update(lh_custody_op *op, lh_tpm_key *key, lh_bytes data, lh_buf *out)
 {
     if (!op->fed)
         LH_TRY(take(op, data));
@@ -280,7 +256,7 @@ lh_err lh_custody_op_update(lh_custody_op *op, lh_lease_key *key, lh_bytes data,
     return LH_SUCCESS;
 }
 
-lh_err lh_custody_op_finish(lh_custody_op *op, lh_lease_key *key, lh_bytes data, lh_buf *out)
+lh_err lh_custody_op_finish(lh_custody_op *op, lh_tpm_key *key, lh_bytes data, lh_buf *out)
 {
     if (!op->fed)
         LH_TRY(take(op, data));

@@ -3,6 +3,7 @@
 #include "base/log_line.h"
 #include "base/secret.h"
 #include "daemon/connection_internal.h"
+#include "vault/custody.h"
 
 #include <p11-kit/pkcs11.h>
 
@@ -230,6 +231,29 @@ static bool takes_long(const lh_mechanism *row, unsigned use, const lh_grip *gri
            (grip->resident && (use & private_uses) && lh_key_bits(grip->key) > LONG_KEY_BITS);
 }
 
+static void give_work(lh_connection *c)
+{
+    c->request.result =
+        lh_custody_give(c->peer, c->request.use.handle, &c->request.grip, c->request.header.id);
+}
+
+/* The host's agent answers the request; the next one may come. */
+static void give_done(lh_connection *c)
+{
+    lh_grip_release(&c->request.grip);
+    if (!lh_ok(c->request.result))
+        lh_dispatch_error(c, c->request.result, &c->request.detail);
+}
+
+/* A key that is used in the TPM of the peer's host. */
+static void give_key(lh_connection *c, const lh_peer_use *use, lh_grip *grip_taken)
+{
+    c->request.use = *use;
+    c->request.grip = *grip_taken;
+    *grip_taken = (lh_grip){0};
+    lh_dispatch_suspend(c, LH_WORK_LEASES, give_work, give_done);
+}
+
 /* One-shot: sign, verify, encrypt, decrypt, digest, and with recovery. */
 static void operate(lh_connection *c)
 {
@@ -247,6 +271,10 @@ static void operate(lh_connection *c)
     const lh_peer_use wanted = {.handle = r->handle, .row = row, .use = use};
     if (use != LH_USE_DIGEST && get_grip(c, &wanted, &grip) != GOT)
         return;
+    if (grip.in_tpm) {
+        give_key(c, &wanted, &grip);
+        return;
+    }
     enum lh_work kind;
     if (use != LH_USE_DIGEST && takes_long(row, use, &grip, &kind)) {
         c->request.grip = grip;
@@ -372,6 +400,10 @@ static void op_begin(lh_connection *c)
     const lh_peer_use wanted = {.handle = r->handle, .row = row, .use = r->use};
     if (r->use != LH_USE_DIGEST && get_grip(c, &wanted, &grip) != GOT)
         return;
+    if (grip.in_tpm) {
+        give_key(c, &wanted, &grip);
+        return;
+    }
     lh_op_begin_reply value = {0};
     err = begin_operation(c, row, r->use, &grip, &value.operation);
     const lh_err_detail detail = *lh_err_last();

@@ -1,6 +1,7 @@
 /* Frames that the vault works on, in order, one of a link at a time, on threads that may wait. */
 #include "base/log_line.h"
 #include "daemon/remote_internal.h"
+#include "vault/custody.h"
 
 #include <stdlib.h>
 
@@ -65,6 +66,8 @@ static lh_err work(remote_job *j)
         lh_host_link_evidence(host, frame.stream, body.evidence.facts, body.evidence.evidence);
         return LH_SUCCESS;
     case LH_LINK_NO_EVIDENCE: no_evidence(host, frame.stream, &body.refused); return LH_SUCCESS;
+    case LH_LINK_STORAGE:
+    case LH_LINK_PIN_ASK: return lh_host_link_custody(host, frame.row->type, &body);
     default: break;
     }
     return LH_REFUSE(LH_E_PROTOCOL, "link-protocol", "a %s frame is not expected", frame.row->name);

@@ -202,6 +202,26 @@ bool lh_mechanism_is_leased(const lh_mechanism *row)
     return false;
 }
 
+bool lh_key_kind_in_tpm(enum lh_key_kind kind)
+{
+    return kind == LH_KEY_EC_P256 || kind == LH_KEY_EC_P384 || kind == LH_KEY_AES256 ||
+           kind == LH_KEY_HMAC_SHA256;
+}
+
+/* ECDSA over any digest; HMAC with the hash that the key is of; of ciphers what TPM2_EncryptDecrypt2 has. */
+bool lh_mechanism_in_tpm(const lh_mechanism *row, enum lh_key_kind kind)
+{
+    if (!lh_key_kind_in_tpm(kind) || !lh_mechanism_fits_kind(row, lh_key_row_by_kind(kind)))
+        return false;
+    if (kind == LH_KEY_HMAC_SHA256)
+        return row->type == CKM_SHA256_HMAC;
+    if (kind == LH_KEY_AES256)
+        return row->family == LH_FAMILY_CIPHER &&
+               (strcmp(row->cipher, "ECB") == 0 || strcmp(row->cipher, "CBC") == 0 ||
+                   strcmp(row->cipher, "CTR") == 0);
+    return row->family == LH_FAMILY_ECDSA;
+}
+
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type)
 {
     for (size_t i = 0; i < LH_ARRAY_LEN(types); i++) {

@@ -189,6 +189,10 @@ const lh_mechanism *lh_mechanism_at(size_t index);
 bool lh_mechanism_fits_kind(const lh_mechanism *row, const lh_key_row *key);
 /* Whether the leased partition offers it: a digest, or for some kind of leased key. */
 bool lh_mechanism_is_leased(const lh_mechanism *row);
+/* Whether a TPM holds leased keys of that kind, and does the row's uses with them (roles with custody tpm).
+ */
+bool lh_key_kind_in_tpm(enum lh_key_kind kind);
+bool lh_mechanism_in_tpm(const lh_mechanism *row, enum lh_key_kind kind);
 /* Whether it works with keys of a CKK_ type. Of the HMAC types, only with the row's own digest. */
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type);
 

@@ -205,6 +205,24 @@ static void take_derive(lh_policy_role *role, const lh_yaml_node *derive, lh_pro
     lh_policy_refuse_text(key, problems, expected, NULL);
 }
 
+/* What a TPM can do with such a key is data of p11's rows. */
+static void check_custody(const lh_policy_role *role, const lh_yaml_node *node, lh_problems *problems)
+{
+    const lh_yaml_node *allow = lh_yaml_get(node, "allow");
+    if (role->key != LH_KEY_NONE && !lh_key_kind_in_tpm(role->key)) {
+        lh_policy_refuse(lh_yaml_get(lh_yaml_get(node, "derive"), "key"), problems,
+            "a key that a TPM can hold (ec-p256, ec-p384, aes-256, hmac-sha256)",
+            "one that it cannot, with custody tpm");
+        return;
+    }
+    for (const lh_yaml_node *at = lh_yaml_node_first(allow); at != NULL; at = lh_yaml_node_next(at)) {
+        const lh_mechanism *row = lh_mechanism_by_name(lh_yaml_node_text(at));
+        if (row && !lh_mechanism_in_tpm(row, role->key))
+            lh_policy_refuse(
+                at, problems, "a mechanism that a TPM can do", "one that it cannot, with custody tpm");
+    }
+}
+
 static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)
 {
     lh_policy_role *role = &policy->roles[policy->role_count];
@@ -226,8 +244,9 @@ static void take_role(lh_policy *policy, const lh_yaml_node *node, lh_problems *
     take_allow(policy, role, lh_yaml_get(node, "allow"), problems);
     if (role->max_ttl < role->ttl)
         lh_policy_refuse_text(max_ttl, problems, "a max_ttl not shorter than ttl", NULL);
-    if (lh_schema_enum(custody, custody_names, 0) == CUSTODY_TPM)
-        lh_policy_refuse(custody, problems, "vault", "\"tpm\", which is not offered in this version");
+    role->in_tpm = lh_schema_enum(custody, custody_names, 0) == CUSTODY_TPM;
+    if (role->in_tpm)
+        check_custody(role, node, problems);
 }
 
 static void take_grant(lh_policy *policy, const lh_yaml_node *node, lh_problems *problems)

@@ -74,6 +74,7 @@ typedef struct {
     int64_t ttl;     /* seconds */
     int64_t max_ttl; /* seconds */
     uint64_t uses;   /* per lease; 0: unlimited */
+    bool in_tpm;     /* custody: tpm */
     const char *owner;
     const char *purpose;
 } lh_policy_role;

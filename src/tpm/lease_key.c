@@ -140,7 +140,7 @@ static lh_err load_storage(lh_core *core, TSS2_SYS_CONTEXT *sys, sys_handle *ret
     return save(core, sys, ret->handle, &core->leases.storage);
 }
 
-static lh_err load_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_lease_key *key)
+static lh_err load_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_tpm_key *key)
 {
     lh_core_leases *l = &core->leases;
     TPM2B_NAME name = {0};
@@ -154,7 +154,7 @@ static lh_err load_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_lease
     return save(core, sys, l->approver, &l->approver_saved);
 }
 
-static lh_err load_imported(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key)
+static lh_err load_imported(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_tpm_key *key)
 {
     LH_AUTO(sys_handle_release) sys_handle storage = {core, 0};
     LH_TRY(load_storage(core, sys, &storage));
@@ -170,7 +170,7 @@ static lh_err load_imported(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *
     return LH_SUCCESS;
 }
 
-static lh_err load_key(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key)
+static lh_err load_key(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_tpm_key *key)
 {
     lh_core_leases *l = &core->leases;
     l->key_of = key->serial;
@@ -181,7 +181,7 @@ static lh_err load_key(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key)
     return load_imported(core, sys, key);
 }
 
-static lh_err reload_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_lease_key *key)
+static lh_err reload_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_tpm_key *key)
 {
     lh_core_leases *l = &core->leases;
     if (l->approver_saved && lh_tpm_name_equal(&l->approver_of, &key->approver_name) &&
@@ -191,7 +191,7 @@ static lh_err reload_approver(lh_core *core, TSS2_SYS_CONTEXT *sys, const lh_lea
     return load_approver(core, sys, key);
 }
 
-lh_err lh_lease_load(lh_core *core, lh_lease_key *key, TPM2_HANDLE *ret_approver, TPM2_HANDLE *ret_key)
+lh_err lh_lease_load(lh_core *core, lh_tpm_key *key, TPM2_HANDLE *ret_approver, TPM2_HANDLE *ret_key)
 {
     lh_core_leases *l = &core->leases;
     TSS2_SYS_CONTEXT *sys = NULL;
@@ -277,14 +277,14 @@ static lh_err read_public(lh_bytes bytes, TPM2B_PUBLIC *ret)
 }
 
 typedef struct {
-    lh_lease_key *key;
+    lh_tpm_key *key;
     TPM2B_PRIVATE duplicate;
     TPM2B_ENCRYPTED_SECRET seed;
 } import_arg;
 
 static lh_err read_package(const lh_lease_key_package *package, import_arg *a)
 {
-    lh_lease_key *key = a->key;
+    lh_tpm_key *key = a->key;
     LH_TRY(read_public(package->public_area, &key->public_area));
     LH_TRY(read_public(package->approver, &key->approver));
     size_t at = 0, seed_at = 0;
@@ -309,7 +309,7 @@ static lh_err read_package(const lh_lease_key_package *package, import_arg *a)
 static lh_err job_import(lh_core *core, void *arg)
 {
     import_arg *a = arg;
-    lh_lease_key *key = a->key;
+    lh_tpm_key *key = a->key;
     TSS2_SYS_CONTEXT *sys = NULL;
     LH_TRY(lh_lease_sys(core, &sys));
     {
@@ -335,7 +335,7 @@ static lh_err job_import(lh_core *core, void *arg)
 /* The Name of the approver, so that keys of one vault share what is loaded. */
 static lh_err job_approver_name(lh_core *core, void *arg)
 {
-    lh_lease_key *key = arg;
+    lh_tpm_key *key = arg;
     uint8_t bytes[sizeof(TPMT_PUBLIC)];
     size_t len = 0;
     LH_TPM_TRY(core, Tss2_MU_TPMT_PUBLIC_Marshal(&key->approver.publicArea, bytes, sizeof(bytes), &len),
@@ -344,10 +344,10 @@ static lh_err job_approver_name(lh_core *core, void *arg)
     return lh_lease_hash(core, LH_BYTES(bytes, len), key->approver_name.data + 2);
 }
 
-lh_err lh_lease_key_import(lh_tpm *tpm, const lh_lease_key_package *package, lh_lease_key **ret)
+lh_err lh_lease_key_import(lh_tpm *tpm, const lh_lease_key_package *package, lh_tpm_key **ret)
 {
     static atomic_uint_fast64_t serials;
-    lh_lease_key *key = calloc(1, sizeof(*key));
+    lh_tpm_key *key = calloc(1, sizeof(*key));
     if (!key)
         return LH_RAISE(LH_E_NOMEM, 0);
     key->tpm = tpm;
@@ -372,7 +372,7 @@ lh_err lh_lease_key_import(lh_tpm *tpm, const lh_lease_key_package *package, lh_
 
 static lh_err job_free(lh_core *core, void *arg)
 {
-    lh_lease_key *key = arg;
+    lh_tpm_key *key = arg;
     if (core->leases.key_of == key->serial)
         flush(core, &core->leases.key);
     if (key->pin_index != 0)
@@ -380,7 +380,7 @@ static lh_err job_free(lh_core *core, void *arg)
     return LH_SUCCESS;
 }
 
-void lh_lease_key_free(lh_lease_key *key)
+void lh_lease_key_free(lh_tpm_key *key)
 {
     if (!key)
         return;
@@ -405,7 +405,7 @@ void lh_lease_signature(const uint8_t signature[64], TPMT_SIGNATURE *ret)
     memcpy(ecdsa->signatureS.buffer, signature + 32, 32);
 }
 
-lh_err lh_lease_key_approve(lh_lease_key *key, int32_t expiration, const uint8_t signature[64])
+lh_err lh_lease_key_approve(lh_tpm_key *key, int32_t expiration, const uint8_t signature[64])
 {
     if (expiration <= 0)
         return LH_FAIL(LH_E_INVALID, "an approval until %d", (int)expiration);

@@ -48,39 +48,39 @@ typedef struct {
     uint32_t pin_index; /* 0: uses are not counted */
 } lh_lease_key_package;
 
-typedef struct lh_lease_key lh_lease_key;
+typedef struct lh_tpm_key lh_tpm_key;
 
 /* Import and load. Errors: LH_E_CORRUPT (damaged, or not for this TPM's storage key: the TPM tells no
  * difference), LH_E_INVALID (lengths). The key is of no use before it is approved. */
-LH_MUST lh_err lh_lease_key_import(lh_tpm *tpm, const lh_lease_key_package *package, lh_lease_key **ret);
+LH_MUST lh_err lh_lease_key_import(lh_tpm *tpm, const lh_lease_key_package *package, lh_tpm_key **ret);
 /* Flushes it, and with it its NV index. Blocks on the TPM; the TPM must still be open. Takes NULL. */
-void lh_lease_key_free(lh_lease_key *key);
-LH_DEFINE_FREEP(lh_lease_key, lh_lease_key_free)
+void lh_lease_key_free(lh_tpm_key *key);
+LH_DEFINE_FREEP(lh_tpm_key, lh_lease_key_free)
 
 /* The approval that the next uses show: r ‖ s by the approval key over what lh_custody_approve signs.
  * expiration: TPM Time in seconds. It is kept as it is: the TPM judges it at the next use. */
-LH_MUST lh_err lh_lease_key_approve(lh_lease_key *key, int32_t expiration, const uint8_t signature[64]);
+LH_MUST lh_err lh_lease_key_approve(lh_tpm_key *key, int32_t expiration, const uint8_t signature[64]);
 
 /* Counted uses: the index is defined at import. begin gives the nonceTPM of a session that waits for the
  * vault's signature over exactly this write; finish shows it, and writes pinCount 0 and pinLimit limit. A
  * second begin drops the first session. */
-LH_MUST lh_err lh_lease_key_pin_begin(lh_lease_key *key, uint8_t ret_nonce[32]);
-LH_MUST lh_err lh_lease_key_pin_finish(lh_lease_key *key, uint32_t limit, const uint8_t signature[64]);
+LH_MUST lh_err lh_lease_key_pin_begin(lh_tpm_key *key, uint8_t ret_nonce[32]);
+LH_MUST lh_err lh_lease_key_pin_finish(lh_tpm_key *key, uint32_t limit, const uint8_t signature[64]);
 
 /* ECDSA over digest: 32 bytes on P-256, 48 on P-384. ret: r ‖ s, padded. */
-LH_MUST lh_err lh_lease_key_ecdsa(lh_lease_key *key, lh_bytes digest, lh_buf *ret);
+LH_MUST lh_err lh_lease_key_ecdsa(lh_tpm_key *key, lh_bytes digest, lh_buf *ret);
 /* RSASSA-PKCS1-v1_5 over a digest of 20 (SHA-1), 32, 48 or 64 bytes. Appended: 256 bytes. */
-LH_MUST lh_err lh_lease_key_rsa_sign(lh_lease_key *key, lh_bytes digest, lh_buf *ret);
+LH_MUST lh_err lh_lease_key_rsa_sign(lh_tpm_key *key, lh_bytes digest, lh_buf *ret);
 /* The private operation itself: 256 bytes (less than the modulus) in, 256 out. Of keys that decrypt. */
-LH_MUST lh_err lh_lease_key_rsa_raw(lh_lease_key *key, lh_bytes data, lh_buf *ret);
+LH_MUST lh_err lh_lease_key_rsa_raw(lh_tpm_key *key, lh_bytes data, lh_buf *ret);
 /* HMAC-SHA-256 over any length. Appended: 32 bytes. One use, whatever the length. */
-LH_MUST lh_err lh_lease_key_hmac(lh_lease_key *key, lh_bytes data, lh_buf *ret);
+LH_MUST lh_err lh_lease_key_hmac(lh_tpm_key *key, lh_bytes data, lh_buf *ret);
 
 enum lh_lease_key_mode { LH_LEASE_KEY_ECB, LH_LEASE_KEY_CBC, LH_LEASE_KEY_CTR, LH_LEASE_KEY_CFB };
 /* AES over whole blocks (ECB, CBC) or any length (CTR, CFB). iv: 16 bytes, replaced by that of what
  * follows; unused for ECB. One use for each LH_LEASE_KEY_CHUNK begun. Appended; out keeps its length on
  * error. */
 LH_MUST lh_err lh_lease_key_cipher(
-    lh_lease_key *key, enum lh_lease_key_mode mode, bool decrypt, uint8_t iv[16], lh_bytes data, lh_buf *ret);
+    lh_tpm_key *key, enum lh_lease_key_mode mode, bool decrypt, uint8_t iv[16], lh_bytes data, lh_buf *ret);
 
 #endif

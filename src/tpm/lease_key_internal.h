@@ -12,7 +12,7 @@
 
 #define LH_LEASE_KEY_PIN_REF (LH_LEASE_KEY_REF + 3u) /* lease id ‖ "pin" */
 
-struct lh_lease_key {
+struct lh_tpm_key {
     lh_tpm *tpm;
     uint64_t serial; /* tells it from all others of this process */
     uint8_t lease[LH_LEASE_KEY_REF];
@@ -35,8 +35,7 @@ struct lh_lease_key {
 
 LH_MUST lh_err lh_lease_sys(lh_core *core, TSS2_SYS_CONTEXT **ret);
 /* Both objects of a use on the TPM: their handles. */
-LH_MUST lh_err lh_lease_load(
-    lh_core *core, lh_lease_key *key, TPM2_HANDLE *ret_approver, TPM2_HANDLE *ret_key);
+LH_MUST lh_err lh_lease_load(lh_core *core, lh_tpm_key *key, TPM2_HANDLE *ret_approver, TPM2_HANDLE *ret_key);
 /* Did the TPM lose what we thought was loaded? */
 bool lh_lease_stale(TSS2_RC rc);
 /* A signature r ‖ s as the TPM takes it. */
@@ -45,8 +44,8 @@ void lh_lease_signature(const uint8_t signature[64], TPMT_SIGNATURE *ret);
 TSS2_RC lh_lease_session(TSS2_SYS_CONTEXT *sys, TPMI_SH_AUTH_SESSION *ret, TPM2B_NONCE *ret_nonce);
 
 /* lease_key_pin.c: define the index that counts; undefine it (a refusal is of no use to anybody then). */
-LH_MUST lh_err lh_lease_pin_define(lh_core *core, const lh_lease_key *key);
-void lh_lease_pin_undefine(lh_core *core, const lh_lease_key *key);
+LH_MUST lh_err lh_lease_pin_define(lh_core *core, const lh_tpm_key *key);
+void lh_lease_pin_undefine(lh_core *core, const lh_tpm_key *key);
 /* SHA-256 of at most 1024 bytes, by the TPM. */
 LH_MUST lh_err lh_lease_hash(lh_core *core, lh_bytes data, uint8_t ret[32]);
 TSS2L_SYS_AUTH_COMMAND lh_lease_owner_auth(const lh_core *core);

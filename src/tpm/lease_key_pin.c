@@ -34,7 +34,7 @@ static void put_u32(uint8_t *out, uint32_t v)
     out[3] = (uint8_t)v;
 }
 
-static void pin_ref(const lh_lease_key *key, TPM2B_NONCE *ret)
+static void pin_ref(const lh_tpm_key *key, TPM2B_NONCE *ret)
 {
     *ret = (TPM2B_NONCE){.size = LH_LEASE_KEY_PIN_REF};
     memcpy(ret->buffer, key->lease, LH_LEASE_KEY_REF);
@@ -42,7 +42,7 @@ static void pin_ref(const lh_lease_key *key, TPM2B_NONCE *ret)
 }
 
 /* PolicySigned of the approver with that policyRef, from nothing: what lh_custody_pin_policy computes. */
-static lh_err write_policy(lh_core *core, const lh_lease_key *key, TPM2B_DIGEST *ret)
+static lh_err write_policy(lh_core *core, const lh_tpm_key *key, TPM2B_DIGEST *ret)
 {
     uint8_t bytes[32 + 4 + LH_TPM_NAME_MAX] = {0};
     put_u32(bytes + 32, TPM2_CC_PolicySigned);
@@ -56,7 +56,7 @@ static lh_err write_policy(lh_core *core, const lh_lease_key *key, TPM2B_DIGEST 
     return lh_lease_hash(core, LH_BYTES(digest, sizeof(digest)), ret->buffer);
 }
 
-void lh_lease_pin_undefine(lh_core *core, const lh_lease_key *key)
+void lh_lease_pin_undefine(lh_core *core, const lh_tpm_key *key)
 {
     TSS2_SYS_CONTEXT *sys = NULL;
     if (!lh_ok(lh_lease_sys(core, &sys)))
@@ -67,7 +67,7 @@ void lh_lease_pin_undefine(lh_core *core, const lh_lease_key *key)
     explicit_bzero(&auths, sizeof(auths));
 }
 
-lh_err lh_lease_pin_define(lh_core *core, const lh_lease_key *key)
+lh_err lh_lease_pin_define(lh_core *core, const lh_tpm_key *key)
 {
     if (key->pin_index < LH_LEASE_KEY_PIN_BASE ||
         key->pin_index >= LH_LEASE_KEY_PIN_BASE + LH_LEASE_KEY_PIN_COUNT)
@@ -99,7 +99,7 @@ lh_err lh_lease_pin_define(lh_core *core, const lh_lease_key *key)
 /* --- giving uses ------------------------------------------------------------------------------------------
  */
 
-static void drop_session(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key)
+static void drop_session(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_tpm_key *key)
 {
     if (key->pin_session && key->pin_session_on == core->leases.connection)
         (void)Tss2_Sys_FlushContext(sys, key->pin_session->savedHandle);
@@ -109,7 +109,7 @@ static void drop_session(lh_core *core, TSS2_SYS_CONTEXT *sys, lh_lease_key *key
 /* The session is parked: a TPM has room for three. */
 static lh_err job_begin(lh_core *core, void *arg)
 {
-    lh_lease_key *key = arg;
+    lh_tpm_key *key = arg;
     TSS2_SYS_CONTEXT *sys = NULL;
     LH_TRY(lh_lease_sys(core, &sys));
     drop_session(core, sys, key);
@@ -128,7 +128,7 @@ static lh_err job_begin(lh_core *core, void *arg)
     return LH_SUCCESS;
 }
 
-lh_err lh_lease_key_pin_begin(lh_lease_key *key, uint8_t ret_nonce[32])
+lh_err lh_lease_key_pin_begin(lh_tpm_key *key, uint8_t ret_nonce[32])
 {
     if (key->pin_index == 0)
         return LH_FAIL(LH_E_INVALID, "the key's uses are not counted");
@@ -140,7 +140,7 @@ lh_err lh_lease_key_pin_begin(lh_lease_key *key, uint8_t ret_nonce[32])
 }
 
 typedef struct {
-    lh_lease_key *key;
+    lh_tpm_key *key;
     uint32_t limit;
     TPMT_SIGNATURE signature;
 } finish_arg;
@@ -210,7 +210,7 @@ static lh_err job_finish(lh_core *core, void *arg)
     return LH_SUCCESS;
 }
 
-lh_err lh_lease_key_pin_finish(lh_lease_key *key, uint32_t limit, const uint8_t signature[64])
+lh_err lh_lease_key_pin_finish(lh_tpm_key *key, uint32_t limit, const uint8_t signature[64])
 {
     finish_arg a = {.key = key, .limit = limit};
     lh_lease_signature(signature, &a.signature);

@@ -12,7 +12,7 @@ enum stage { STAGE_SESSION, STAGE_PCR, STAGE_COUNTS, STAGE_APPROVAL, STAGE_PIN, 
 typedef struct {
     lh_core *core;
     TSS2_SYS_CONTEXT *sys;
-    lh_lease_key *key;
+    lh_tpm_key *key;
     TPM2_HANDLE handle;
     TPMI_SH_AUTH_SESSION session; /* 0: none */
     enum stage stage;
@@ -22,7 +22,7 @@ typedef struct {
 typedef TSS2_RC (*command_fn)(const use *u, const TSS2L_SYS_AUTH_COMMAND *auths, void *arg);
 
 typedef struct {
-    lh_lease_key *key;
+    lh_tpm_key *key;
     command_fn command;
     void *arg;
     const char *name; /* of the command */
@@ -168,7 +168,7 @@ static lh_err job_use(lh_core *core, void *arg)
     return tell(&u, rc, a->name);
 }
 
-static lh_err run(lh_lease_key *key, command_fn command, void *arg, const char *name)
+static lh_err run(lh_tpm_key *key, command_fn command, void *arg, const char *name)
 {
     pthread_mutex_lock(&key->mutex);
     const bool approved = key->expiration != 0;
@@ -212,7 +212,7 @@ static lh_err put_padded(const TPM2B_ECC_PARAMETER *n, size_t size, lh_buf *ret)
     return LH_SUCCESS;
 }
 
-lh_err lh_lease_key_ecdsa(lh_lease_key *key, lh_bytes digest, lh_buf *ret)
+lh_err lh_lease_key_ecdsa(lh_tpm_key *key, lh_bytes digest, lh_buf *ret)
 {
     const TPMT_PUBLIC *public = &key->public_area.publicArea;
     if (public->type != TPM2_ALG_ECC)
@@ -235,12 +235,12 @@ lh_err lh_lease_key_ecdsa(lh_lease_key *key, lh_bytes digest, lh_buf *ret)
     return err;
 }
 
-static lh_err require_rsa(const lh_lease_key *key)
+static lh_err require_rsa(const lh_tpm_key *key)
 {
     return key->public_area.publicArea.type == TPM2_ALG_RSA ? LH_SUCCESS : refuse_input("not an RSA key");
 }
 
-lh_err lh_lease_key_rsa_sign(lh_lease_key *key, lh_bytes digest, lh_buf *ret)
+lh_err lh_lease_key_rsa_sign(lh_tpm_key *key, lh_bytes digest, lh_buf *ret)
 {
     LH_TRY(require_rsa(key));
     sign_arg a = {.digest.size = (UINT16)digest.len, .scheme.scheme = TPM2_ALG_RSASSA};
@@ -274,7 +274,7 @@ static TSS2_RC command_rsa(const use *u, const TSS2L_SYS_AUTH_COMMAND *auths, vo
     return Tss2_Sys_RSA_Decrypt(u->sys, u->handle, auths, &a->in, &scheme, &no_label, &a->out, &responses);
 }
 
-lh_err lh_lease_key_rsa_raw(lh_lease_key *key, lh_bytes data, lh_buf *ret)
+lh_err lh_lease_key_rsa_raw(lh_tpm_key *key, lh_bytes data, lh_buf *ret)
 {
     LH_TRY(require_rsa(key));
     if (data.len != LH_LEASE_KEY_RSA_MAX)
@@ -343,7 +343,7 @@ static TSS2_RC command_hmac(const use *u, const TSS2L_SYS_AUTH_COMMAND *auths, v
     return rc;
 }
 
-lh_err lh_lease_key_hmac(lh_lease_key *key, lh_bytes data, lh_buf *ret)
+lh_err lh_lease_key_hmac(lh_tpm_key *key, lh_bytes data, lh_buf *ret)
 {
     if (key->public_area.publicArea.type != TPM2_ALG_KEYEDHASH)
         return refuse_input("not an HMAC key");
@@ -378,7 +378,7 @@ static TSS2_RC command_cipher(const use *u, const TSS2L_SYS_AUTH_COMMAND *auths,
     return rc;
 }
 
-static lh_err cipher_all(lh_lease_key *key, cipher_arg *a, lh_bytes data, lh_buf *ret)
+static lh_err cipher_all(lh_tpm_key *key, cipher_arg *a, lh_bytes data, lh_buf *ret)
 {
     for (size_t done = 0; done < data.len; done += a->in.size) {
         const size_t left = data.len - done;
@@ -394,7 +394,7 @@ static lh_err cipher_all(lh_lease_key *key, cipher_arg *a, lh_bytes data, lh_buf
 }
 
 lh_err lh_lease_key_cipher(
-    lh_lease_key *key, enum lh_lease_key_mode mode, bool decrypt, uint8_t iv[16], lh_bytes data, lh_buf *ret)
+    lh_tpm_key *key, enum lh_lease_key_mode mode, bool decrypt, uint8_t iv[16], lh_bytes data, lh_buf *ret)
 {
     static const TPMI_ALG_CIPHER_MODE modes[] = {[LH_LEASE_KEY_ECB] = TPM2_ALG_ECB,
         [LH_LEASE_KEY_CBC] = TPM2_ALG_CBC,

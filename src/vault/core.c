@@ -43,6 +43,7 @@ void lh_core_unref(lh_core *core)
     lh_secret_free(core->log_seed);
     lh_secret_free(core->partition_root);
     lh_secret_free(core->net_key);
+    lh_approver_free(core->approver);
     lh_buf_free(&core->ak_public);
     free(core);
 }
@@ -59,6 +60,7 @@ static lh_err core_new(lh_vault *v, const lh_secret *root, lh_core **ret)
     LH_TRY(derive(v->crypto, root, "leasehold-log-ed25519-v1", &core->log_seed));
     LH_TRY(derive(v->crypto, root, "leasehold-partitions-v1", &core->partition_root));
     LH_TRY(lh_core_net_key(v->crypto, root, core));
+    LH_TRY(lh_approver_new(v->crypto, root, &core->approver));
     LH_TRY(lh_ed25519_public(v->crypto, core->log_seed, core->log_public));
     *ret = LH_TAKE(core);
     return LH_SUCCESS;

@@ -321,6 +321,8 @@ static void approve(arrival *a)
         host->last = a->result;
     host->last_ms = lh_clock_boot_ms();
     host->shown = a->result;
+    host->custody.pcr_mask = a->evidence.pcr_mask;
+    memcpy(host->custody.pcrs, a->evidence.pcrs, sizeof(host->custody.pcrs));
     if (host->good_ms < a->request->asked_ms) {
         host->good_ms = a->request->asked_ms;
         host->good_at = lh_clock_wall();

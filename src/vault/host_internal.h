@@ -7,6 +7,7 @@
 #ifndef LH_VAULT_HOST_INTERNAL_H
 #define LH_VAULT_HOST_INTERNAL_H
 
+#include "vault/custody_internal.h"
 #include "vault/host.h"
 #include "vault/internal.h"
 #include "verify/host_verifier.h"
@@ -116,6 +117,7 @@ struct lh_host {
     bool had_leases;          /* in the keeper's round before */
     size_t leases;            /* as the keeper last counted, */
     int64_t freshness;        /* and the smallest freshness among them, seconds */
+    lh_host_custody custody;
     lh_host_tally connects, losses, refusals;
     char refused_reason[64]; /* of the last entry about a refusal */
     char stray[64];          /* what was wrong with the last evidence that nobody waited for; "": none came */

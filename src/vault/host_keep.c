@@ -133,8 +133,11 @@ static void keep(const keeping *k)
     lh_lease_table_each(v->leases, weigh, &weighing);
     pthread_mutex_unlock(&v->mutex);
     for (size_t i = 0; i < HOST_BUCKETS; i++)
-        for (lh_host *h = hosts->buckets[i]; h; h = h->next)
+        for (lh_host *h = hosts->buckets[i]; h; h = h->next) {
+            if (h->custody.leases)
+                lh_custody_keep(hosts, h, k->rules);
             keep_host(k, h);
+        }
 }
 
 void lh_hosts_keep(lh_hosts *hosts)

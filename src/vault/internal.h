@@ -14,6 +14,7 @@
 
 #include "attester/attester.h"
 #include "crypto/ek.h"
+#include "custody/package.h"
 #include "lease/derivation.h"
 #include "lease/table.h"
 #include "log/log.h"
@@ -66,6 +67,7 @@ typedef struct {
     lh_secret *partition_root; /* what the standalone partitions' keys come from */
     lh_secret *net_key;        /* a P-256 scalar: this vault's end of channels to hosts */
     uint8_t net_hash[32];      /* SHA-256 of its SubjectPublicKeyInfo */
+    lh_approver *approver;     /* what hosts' TPMs let leases' keys be used by */
     uint8_t log_public[32];
     uint8_t tpm_point[65]; /* the TPM's checkpoint key */
     lh_buf ak_public;

@@ -330,6 +330,18 @@ static lh_err renew(lh_attempt *a, lh_lease *lease)
     return err;
 }
 
+/* A key that is to be used in the TPM of its workload's host takes an agent there to use it. */
+static lh_err check_custody(lh_attempt *a)
+{
+    const lh_policy_role *role = lh_policy_role_by_name(a->rules->policy, a->request->role);
+    if (!role || !role->in_tpm || lh_peer_options_of(a->request->peer)->remote)
+        return LH_SUCCESS;
+    return lh_attempt_refuse(a, "custody-host", "",
+        "The role's key is used in the TPM of the workload's host (custody: tpm), which takes an agent: let "
+        "the workload use leasehold-agent on its host, this one included.",
+        "The role has custody tpm, and the process came to the vault itself, not through an agent.");
+}
+
 static lh_err issue(lh_attempt *a, lh_lease **ret_lease)
 {
     lh_vault *v = a->v;
@@ -346,6 +358,7 @@ static lh_err issue(lh_attempt *a, lh_lease **ret_lease)
     const lh_bytes facts = lh_buf_bytes(&a->facts);
     LH_TRY(lh_sha256(v->crypto, &facts, 1, a->facts_hash));
     LH_TRY(lh_attempt_decide(a, a->rules, true));
+    LH_TRY(check_custody(a));
     LH_TRY(lh_attempt_attest(a));
     LH_TRY(lh_attempt_decide(a, a->rules, true));
     if (!a->request->lease)

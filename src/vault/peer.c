@@ -126,8 +126,12 @@ uint32_t lh_peer_lock_number(const lh_peer *peer)
 
 /* --- a worker's path ------------------------------------------------------------ */
 
-static lh_err acquire_lease(lh_slot *s, lh_object *object, bool count, enum lh_step *step, lh_grip *grip)
+static lh_err acquire_lease(
+    lh_slot *s, lh_object *object, const lh_peer_use *use, enum lh_step *step, lh_grip *grip)
 {
+    const bool in_tpm =
+        s->in_tpm && use->row && (use->use & (LH_USE_SIGN | LH_USE_ENCRYPT | LH_USE_DECRYPT)) != 0;
+    const bool count = use->row != NULL && !in_tpm;
     if (!s->lease) {
         *step = LH_STEP_PREPARE;
         return LH_SUCCESS;
@@ -140,8 +144,10 @@ static lh_err acquire_lease(lh_slot *s, lh_object *object, bool count, enum lh_s
     switch (lh_lease_use(s->lease, now, count)) {
     case LH_LEASE_USABLE:
         *step = LH_STEP_READY;
-        *grip = (lh_grip){
-            .key = lh_lease_key(s->lease), .lease = lh_lease_ref(s->lease), .object = lh_object_ref(object)};
+        *grip = (lh_grip){.key = lh_lease_key(s->lease),
+            .lease = lh_lease_ref(s->lease),
+            .object = lh_object_ref(object),
+            .in_tpm = in_tpm};
         return LH_SUCCESS;
     case LH_LEASE_SPENT:
         return LH_REFUSE(LH_E_DENIED, "lease-spent",
@@ -179,7 +185,7 @@ static lh_err acquire_locked(lh_peer *peer, const lh_peer_use *use, enum lh_step
             use->use == LH_USE_SIGN ? "sign" : "do that");
     if (use->row && !lh_object_allows(object, use->row))
         return LH_SUCCESS; /* preparing refuses it, by policy, on the record */
-    return acquire_lease(s, object, use->row != NULL, step, grip);
+    return acquire_lease(s, object, use, step, grip);
 }
 
 lh_err lh_peer_acquire(lh_peer *peer, const lh_peer_use *use, enum lh_step *ret_step, lh_grip *ret_grip)

@@ -66,6 +66,7 @@ typedef struct {
     const lh_key *key;
     lh_lease *lease;       /* NULL where none is needed (verifying with a public key) */
     lh_object *object;     /* keeps the key of a public object */
+    bool in_tpm;           /* not for us to use: lh_custody_give. No use has been taken of the lease */
     lh_key_grip held;      /* of a standalone key, */
     lh_key_tenure tenure;  /* under what it was given, */
     lh_resident *resident; /* and through whom */

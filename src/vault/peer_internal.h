@@ -17,6 +17,7 @@ typedef struct {
     char role[LH_LIMIT_NAME + 1];
     char workload[LH_LIMIT_SPIFFE_ID + 1];
     enum lh_lease_per per;
+    bool in_tpm; /* the key is used in the TPM of the process's host: vault/custody.h */
     uint8_t key_id[LH_LEASE_ID_SIZE];
     lh_lease *lease;                                /* NULL until issued */
     lh_object *objects[2];                          /* private and public, or secret and NULL */

@@ -142,6 +142,7 @@ static lh_err fill_slot(build *b, const lh_policy_role *role, const lh_policy_wo
     snprintf(s->role, sizeof(s->role), "%s", role->name);
     snprintf(s->workload, sizeof(s->workload), "%s", workload->id);
     s->per = role->per == LH_POLICY_PER_LEASE ? LH_PER_LEASE : LH_PER_WORKLOAD;
+    s->in_tpm = role->in_tpm;
     s->lease = present_lease(b->peer, s->role, s->workload, s->per);
     LH_TRY(give_key(b, role, s));
     if (s->per == LH_PER_LEASE) {

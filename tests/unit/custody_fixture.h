@@ -21,8 +21,8 @@ typedef struct {
     uint8_t pcrs[LH_TPM_PCRS][32];
     lh_custody_terms terms;
     lh_custody_package package;
-    lh_key *key;         /* what the vault wraps */
-    lh_lease_key *lease; /* what the TPM holds */
+    lh_key *key;       /* what the vault wraps */
+    lh_tpm_key *lease; /* what the TPM holds */
 } custody;
 
 static inline lh_secret *custody_secret(const char *text)

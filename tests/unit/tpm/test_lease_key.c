@@ -169,12 +169,12 @@ static void test_room(void **state)
 {
     (void)state;
     custody_ec(&c, 60);
-    lh_lease_key *first = c.lease;
+    lh_tpm_key *first = c.lease;
     c.lease = NULL;
     custody_pack(&c, custody_key(&c, LH_KEY_EC_P384));
     custody_import(&c);
     custody_approve(&c, 60);
-    lh_lease_key *second = c.lease;
+    lh_tpm_key *second = c.lease;
     static const uint8_t nonce[32];
     for (unsigned i = 0; i < 3; i++) {
         LH_AUTO(lh_buf_free) lh_buf out = LH_BUF_INIT(8192);
@@ -234,7 +234,7 @@ static void test_altered(void **state)
     /* With that vault's key shown as the approver, the approval is good and the policy is not. */
     lh_lease_key_package package = custody_package_of(&c);
     package.approver = lh_approver_public(approver);
-    lh_lease_key *key = NULL;
+    lh_tpm_key *key = NULL;
     assert_lh_ok(lh_lease_key_import(c.tpm, &package, &key));
     assert_lh_ok(lh_lease_key_approve(key, expiration, signature));
     lh_lease_key_free(c.lease);
@@ -316,7 +316,7 @@ static void test_clear(void **state)
     assert_int_equal(err.code, LH_E_CORRUPT); /* TPM2_Load: integrity */
     assert_int_equal(rc_base(lh_err_last()->foreign), rc_base(TPM2_RC_INTEGRITY));
     const lh_lease_key_package package = custody_package_of(&c);
-    lh_lease_key *key = NULL;
+    lh_tpm_key *key = NULL;
     assert_lh_refused(lh_lease_key_import(c.tpm, &package, &key), LH_E_CORRUPT, "custody-import");
     assert_null(key);
 }
@@ -329,7 +329,7 @@ static void test_other_tpm(void **state)
     swtpm_start(&other);
     LH_AUTO(lh_tpm_closep) lh_tpm *tpm = swtpm_open(&other);
     const lh_lease_key_package package = custody_package_of(&c);
-    lh_lease_key *key = NULL;
+    lh_tpm_key *key = NULL;
     assert_lh_refused(lh_lease_key_import(tpm, &package, &key), LH_E_CORRUPT, "custody-import");
     assert_null(key);
     lh_tpm_close(LH_TAKE(tpm));
@@ -344,7 +344,7 @@ static void test_altered_package(void **state)
     for (size_t at = 0; at < c.package.public_area.len; at += 7) {
         c.package.public_area.data[at] ^= 1;
         const lh_lease_key_package package = custody_package_of(&c);
-        lh_lease_key *key = NULL;
+        lh_tpm_key *key = NULL;
         assert_false(lh_ok(lh_lease_key_import(c.tpm, &package, &key)));
         assert_null(key);
         c.package.public_area.data[at] ^= 1;
@@ -559,7 +559,7 @@ static void test_index_left(void **state)
     c.terms.pin_index = LH_LEASE_KEY_PIN_BASE;
     custody_ec(&c, 60);
     give(5, false, signature);
-    lh_lease_key *left = c.lease;
+    lh_tpm_key *left = c.lease;
     c.lease = NULL;
     c.terms.lease[0] ^= 1;
     custody_ec(&c, 60);
@@ -575,7 +575,7 @@ static void test_index_left(void **state)
     c.terms.pin_index = 0x01800001;
     custody_pack(&c, custody_key(&c, LH_KEY_EC_P256));
     const lh_lease_key_package package = custody_package_of(&c);
-    lh_lease_key *key = NULL;
+    lh_tpm_key *key = NULL;
     assert_lh_refused(lh_lease_key_import(c.tpm, &package, &key), LH_E_INVALID, "custody-format");
 }
 
