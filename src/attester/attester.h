@@ -66,7 +66,8 @@ void lh_attester_count(lh_attester *attester, lh_attester_counts *ret);
 /* A part of a log from offset, at most max bytes (and LH_ATTESTER_LOG_CHUNK_MAX), appended to ret; nothing
  * appended: its end for now, or there is no such log. An IMA log is given in whole entries, so offset must be
  * 0 or where a part before ended; bytes that are no entry are given as they are. ret is as it was on error.
- * Errors: LH_E_LIMIT "log-entry-size" (one entry is larger than max); LH_E_NOT_FOUND "log-offset" (the file is shorter than offset); LH_E_IO. */
+ * Errors: LH_E_LIMIT "log-entry-size" (one entry is larger than max); LH_E_NOT_FOUND "log-offset" (the file
+ * is shorter than offset); LH_E_IO. */
 LH_MUST lh_err lh_attester_log(
     lh_attester *attester, enum lh_log_kind kind, uint64_t offset, size_t max, lh_buf *ret);
 

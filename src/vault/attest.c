@@ -20,6 +20,10 @@ lh_err lh_vault_appraise_self(
     lh_vault *v, const lh_self_expectation *expectation, const lh_evidence *evidence, lh_evidence_result *ret)
 {
     const lh_reference *reference = expectation->reference;
+    if (lh_reference_wants_event_log(reference)) /* never passed over: nobody reads this host's logs */
+        return LH_REFUSE(LH_E_ATTESTATION, "reference-self-logs",
+            "the reference values of the vault's own host ask for its boot log or its files, which are "
+            "appraised of enrolled hosts; give it one with values of PCRs alone");
     lh_evidence_reference references[LH_EVIDENCE_PCRS];
     lh_evidence_expectation expect = {
         .ak_public = lh_buf_bytes(&v->core->ak_public),

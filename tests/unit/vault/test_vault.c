@@ -160,6 +160,20 @@ static void test_uses(void **unused)
     lh_peer_unref(peer);
 }
 
+/* Reference values that ask for logs, which are read of enrolled hosts alone: refused, not passed over. */
+static void test_self_with_logs(void **unused)
+{
+    (void)unused;
+    govern_ok("reference.set",
+        "references:\n  other:\n    event_log: true\n    pcrs:\n      7: "
+        "[\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"]\nself:\n  reference: "
+        "other\n");
+    lh_peer *peer = peer_of(getpid(), answers, NULL);
+    assert_lh_refused(sign_with(peer, "sign"), LH_E_DENIED, "reference-self-logs");
+    assert_int_equal(count_events("lease.issued"), 0);
+    lh_peer_unref(peer);
+}
+
 static void test_refused_without_evidence(void **unused)
 {
     (void)unused;
@@ -592,6 +606,7 @@ int main(void)
         EMPTY(test_officers_come_first),
         SERVED(test_issue),
         SERVED(test_uses),
+        SERVED(test_self_with_logs),
         SERVED(test_refused_without_evidence),
         SERVED(test_tpm_away),
         SERVED(test_hold),
