@@ -61,7 +61,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'C
 root=$work/root
 debootstrap --variant=minbase --include="$(IFS=,; echo "${guest[*]}")" bookworm "$root" "$mirror" >>"$log" 2>&1
 chroot "$root" useradd --system --user-group --shell /usr/sbin/nologin payments
-chroot "$root" useradd --system --user-group --shell /usr/sbin/nologin leasehold
+chroot "$root" useradd --system --user-group --groups tss --shell /usr/sbin/nologin leasehold
 ln -s /usr/local/etc/leasehold "$root/etc/leasehold"
 mkdir -p "$root/lib/modules/$version"
 rm -rf "$root"/usr/share/{doc,info,locale,man,lintian} "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/var/log/*

@@ -26,6 +26,21 @@ vm_setup() {
     mke2fs -q -F -t ext4 -b 4096 "$VM/state.ext4" 16M >"$VM/mke2fs.log" 2>&1
     swtpm_setup --tpm2 --tpmstate "$VM/tpm" --pcr-banks sha1,sha256 --config /dev/null >"$VM/tpm.log" 2>&1 ||
         die "the guest's TPM cannot be made: $(tail -n 5 "$VM/tpm.log")"
+    trap 'vm_at_exit' EXIT
+}
+
+# Where a test goes wrong, what the guest has to say, besides lib.sh's.
+vm_at_exit() {
+    local status=$?
+    set +eE
+    trap - ERR
+    if [ $status != 0 ] && [ -n "$VM_PID" ]; then
+        echo "--- the guest: console, agent"
+        tail -n 20 "$VM/console.log"
+        VM_SECONDS=10 vm "journalctl -u leasehold-agent --no-pager | tail -n 20"
+    fi >&2
+    (exit $status)
+    lh_at_exit
 }
 
 # vm_start [MORE]: MORE is added to the kernel's command line; switches it on; returns when commands can be given
