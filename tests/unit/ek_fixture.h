@@ -43,9 +43,17 @@ static inline EVP_PKEY *ek_key(const char *kind)
 
 static inline void ek_add(X509 *x, int nid, const char *value)
 {
-    X509_EXTENSION *e = value && value[0] ? X509V3_EXT_conf_nid(NULL, NULL, nid, value) : NULL;
     if (!value || !value[0])
         return;
+    CONF *conf = NCONF_new(NULL); /* what "dirName:dn" means in a name constraint */
+    BIO *bio = BIO_new_mem_buf("[dn]\nO = Other\n", -1);
+    X509V3_CTX ctx = {0};
+    assert_int_equal(NCONF_load_bio(conf, bio, NULL), 1);
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_nconf(&ctx, conf);
+    X509_EXTENSION *e = X509V3_EXT_nconf_nid(conf, &ctx, nid, value);
+    BIO_free(bio);
+    NCONF_free(conf);
     assert_non_null(e);
     assert_int_equal(X509_add_ext(x, e, -1), 1);
     X509_EXTENSION_free(e);

@@ -254,10 +254,10 @@ static void n09_issuer_is_no_authority(void **state)
     issuing.usage = "critical,digitalSignature";
     assert_is(check_issued(&issuing, &good), LH_E_DENIED, untrusted);
     issuing = middle_spec;
-    issuing.constraint = "critical,permitted;email:maker.example";
+    issuing.constraint = "critical,excluded;dirName:dn";
     assert_taken(check_issued(&issuing, &good));
-    issuing.constraint = "critical,excluded;email:maker.example";
-    assert_taken(check_issued(&issuing, &good));
+    issuing.constraint = "critical,permitted;dirName:dn";
+    assert_is(check_issued(&issuing, &good), LH_E_DENIED, untrusted);
     /* A root whose path may hold none between. */
     ek_spec short_root = root_spec;
     short_root.basic = "critical,CA:TRUE,pathlen:0";
