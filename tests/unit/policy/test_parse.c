@@ -44,7 +44,8 @@ static void everything_is_read(void **state)
                "    owner: you\n"
                "    purpose: invoices\n"
                "  - { name: b, parent: root, derive: { per: workload, key: aes-256 },\n"
-               "      allow: [aes-gcm, aes-cbc], ttl: 1h, max_ttl: 1h }\n"
+               "      allow: [aes-ctr, aes-cbc], ttl: 1h, max_ttl: 1h,\n"
+               "      custody: tpm }\n"
                "grants:\n"
                "  - { workload: spiffe://t/c, role: b }\n"
                "  - { workload: spiffe://t/a/b, role: invoice-signing, hours: 22:30-06:00 }\n"
@@ -91,6 +92,8 @@ static void everything_is_read(void **state)
     assert_int_equal(role->ttl, 600);
     assert_int_equal(role->max_ttl, 7200);
     assert_int_equal(role->uses, 1000);
+    assert_false(role->in_tpm);
+    assert_true(lh_policy_role_at(policy, 1)->in_tpm);
     assert_string_equal(role->purpose, "invoices");
     const lh_policy_role *b = lh_policy_role_by_name(policy, "b");
     assert_int_equal(b->max_ttl, 3600);
@@ -260,9 +263,18 @@ static void bad_roles(void **state)
             "p:8:14: error: roles[0].max_ttl: expected a max_ttl not shorter than ttl, found \"1m\"\n"},
         {FULL_ROLE("lease", "ec-p256", "[ecdsa]", "2m", "    uses: -1\n"),
             "p:8:11: error: roles[0].uses: expected a number from 0 to 1000000000000, found \"-1\"\n"},
-        {FULL_ROLE("lease", "ec-p256", "[ecdsa]", "2m", "    custody: tpm\n"),
-            "p:8:14: error: roles[0].custody: expected vault, found \"tpm\", which is not offered in this "
-            "version\n"},
+        {FULL_ROLE("lease", "ed25519", "[eddsa]", "2m", "    custody: tpm\n"),
+            "p:5:32: error: roles[0].derive.key: expected a key that a TPM can hold (ec-p256, ec-p384, "
+            "aes-256, "
+            "hmac-sha256), found one that it cannot, with custody tpm\n"},
+        {FULL_ROLE("lease", "ec-p521", "[ecdsa]", "2m", "    custody: tpm\n"),
+            "p:5:32: error: roles[0].derive.key: expected a key that a TPM can hold (ec-p256, ec-p384, "
+            "aes-256, "
+            "hmac-sha256), found one that it cannot, with custody tpm\n"},
+        {FULL_ROLE("lease", "aes-256", "[aes-cbc, aes-gcm]", "2m", "    custody: tpm\n"),
+            "p:6:22: error: roles[0].allow[1]: expected a mechanism that a TPM can do, found one that it "
+            "cannot, with "
+            "custody tpm\n"},
         {FULL_ROLE("lease", "ec-p256", "[ecdsa]", "2m", "    custody: hsm\n"),
             "p:8:14: error: roles[0].custody: expected one of vault, tpm, found \"hsm\"\n"},
         {FULL_ROLE("lease", "ec-p256", "[ecdsa]", "2m",
