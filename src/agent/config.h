@@ -1,6 +1,6 @@
 /* The agent's configuration file, in YAML:
  *
- *   vault: vault.example.org:7117        # or "[IPv6]:PORT", "unix:/path", "device:/dev/virtio-ports/NAME"
+ *   vault: vault.example.org:7710        # or "[IPv6]:PORT", "unix:/path", "device:/dev/virtio-ports/NAME"
  *   vault_key: sha256:…                  # as `leasehold status` shows it on the vault's host
  *   socket: /run/leasehold/vault.sock
  *   socket_mode: "0666"

@@ -21,9 +21,12 @@ sort -k 2 >"$T/wanted" <<FILES
 644 /usr/include/leasehold/pkcs11-3-numbers.h
 644 /usr/include/leasehold/pkcs11-3.h
 644 $module
+644 /usr/lib/systemd/system/leasehold-agent.service
 644 /usr/lib/systemd/system/leaseholdd.service
+755 /usr/sbin/leasehold-agent
 755 /usr/sbin/leaseholdd
 644 /usr/share/bash-completion/completions/leasehold
+644 /usr/share/doc/leasehold/examples/agent.yaml
 644 /usr/share/p11-kit/modules/leasehold.module
 FILES
 diff -u "$T/wanted" "$T/found" || die "not the files and modes that belong there"
@@ -42,6 +45,11 @@ setting() { sed -n "s/^$1=//p" "$unit"; }
 sed "s|=!/usr/sbin|=!$T/root/usr/sbin|; s/^User=.*/User=$LH_DAEMON_USER/" "$unit" >"$T/leaseholdd.service"
 expect_ok "systemd reads it" systemd-analyze verify --man=no "$T/leaseholdd.service"
 [ ! -s "$T/last-output" ] || die "systemd has something to say of it"
+agent_unit=$T/root/usr/lib/systemd/system/leasehold-agent.service
+sed "s|=!/usr/sbin|=!$T/root/usr/sbin|; s/^User=.*/User=$LH_DAEMON_USER/" "$agent_unit" >"$T/leasehold-agent.service"
+expect_ok "systemd reads the agent's" systemd-analyze verify --man=no "$T/leasehold-agent.service"
+[ ! -s "$T/last-output" ] || die "systemd has something to say of the agent's"
+grep -qxF "ExecStart=!/usr/sbin/leasehold-agent" "$agent_unit" || die "it starts another agent"
 [ "$(setting ExecStart)" = "!/usr/sbin/leaseholdd" ] || die "it starts another daemon"
 [ "$(setting StateDirectoryMode)" = 0700 ] || die "the state folder is not the user's alone"
 
