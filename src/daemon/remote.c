@@ -367,6 +367,8 @@ void lh_remote_end(remote_link *l, lh_err err, const char *reason, const char *m
     event_free(l->writable);
     event_free(l->timer);
     lh_fd_close(lh_fd_take(&l->fd));
+    if (l->streams)
+        lh_host_link_lost(l->host); /* first: leases of what ran over it have their freshness to live */
     lh_remote_streams_close(l, reason);
     lh_remote_finish_jobs(l);
 }

@@ -29,6 +29,7 @@ lh_err lh_hosts_new(lh_vault *v, lh_hosts **ret)
 static void host_free(lh_host *host)
 {
     lh_host_verifier_free(host->verifier);
+    lh_custody_cut(host);
     pthread_mutex_destroy(&host->appraising);
     free(host->drift);
     free(host);
@@ -201,8 +202,10 @@ static void cut(lh_host_link *link, const char *reason, const char *message)
     while (link->streams)
         lh_host_stream_cut(link->streams);
     lh_host_fail_requests(link, reason, message);
-    if (link->host && link->host->link == link)
+    if (link->host && link->host->link == link) {
+        lh_custody_cut(link->host);
         link->host->link = NULL;
+    }
 }
 
 /* The verifier speaks of one enrolment: another TPM's begins anew. Under appraising. */
@@ -287,18 +290,32 @@ lh_err lh_host_link_activate(lh_host_link *link, const uint8_t answer[LH_HOST_AC
     return err;
 }
 
+/* Under hosts->mutex. */
+static void lose(lh_host_link *link)
+{
+    lh_host *host = link->host && link->host->link == link ? link->host : NULL;
+    cut(link, "host-lost", "the channel to the host was lost");
+    link->ended = true;
+    if (!host)
+        return;
+    host->since = lh_clock_wall();
+    lh_host_log_lost(link->hosts, host, "channel");
+}
+
+void lh_host_link_lost(lh_host_link *link)
+{
+    pthread_mutex_lock(&link->hosts->mutex);
+    lose(link);
+    pthread_mutex_unlock(&link->hosts->mutex);
+}
+
 void lh_host_link_closed(lh_host_link *link)
 {
     if (!link)
         return;
     lh_hosts *hosts = link->hosts;
     pthread_mutex_lock(&hosts->mutex);
-    lh_host *host = link->host && link->host->link == link ? link->host : NULL;
-    cut(link, "host-lost", "the channel to the host was lost");
-    if (host) {
-        host->since = lh_clock_wall();
-        lh_host_log_lost(hosts, host, "channel");
-    }
+    lose(link);
     for (lh_host_link **at = &hosts->links; *at; at = &(*at)->next)
         if (*at == link) {
             *at = link->next;

@@ -54,14 +54,16 @@ typedef struct {
 
 /* A channel has come up. The two blobs are what ACTIVATE carries (appended).
  * Blocks on computing; no TPM, no disk.
- * Errors: LH_E_DENIED "host-unknown" (no enrolled host has that channel key), LH_E_DENIED "host-held";
- *         LH_E_STATE (sealed …); LH_E_LIMIT "host-links" (LH_LIMIT_HOST_LINKS). */
+ * Errors: LH_E_DENIED "host-unknown" (no enrolled host has that channel key);
+ *         LH_E_STATE (sealed …); LH_E_LIMIT "host-links" (LH_LIMIT_HOST_LINKS, LH_LIMIT_HOST_LINKS_WAITING).
+ */
 LH_MUST lh_err lh_host_link_new(lh_vault *vault, const lh_host_link_options *options, lh_buf *ret_id_object,
     lh_buf *ret_encrypted_secret, lh_host_link **ret);
 /* The answer: HMAC-SHA-256(secret, "leasehold-activate-v1" ‖ exporter). Taken once per link, right or wrong.
- * An older link of the host is ended ("host-replaced"). Blocks on the log (disk).
+ * An older link of the host is ended ("host-replaced"). Entries of the log are written by the
+ * keeper.
  * Errors: LH_E_ATTESTATION "activate-wrong", "activate-twice"; LH_E_DENIED "host-unknown" (retired
- * meanwhile), "host-held"; LH_E_STATE. */
+ * meanwhile); LH_E_STATE. */
 LH_MUST lh_err lh_host_link_activate(lh_host_link *link, const uint8_t answer[LH_HOST_ACTIVATE_SIZE]);
 /* The host's name. Valid as long as the link. */
 const char *lh_host_link_name(const lh_host_link *link);
@@ -70,7 +72,7 @@ const char *lh_host_link_name(const lh_host_link *link);
  * upon which the link is to be closed. Computes: not on a loop. */
 LH_MUST lh_err lh_host_link_log(lh_host_link *link, enum lh_log_kind kind, uint64_t offset, lh_bytes chunk);
 /* EVIDENCE has come. Whoever waits for that stream is answered; evidence that nobody has asked for is
- * dropped. Computes, and may block on the log (disk): not on a loop. */
+ * dropped. Computes: not on a loop. */
 void lh_host_link_evidence(lh_host_link *link, uint32_t stream, lh_bytes facts, lh_bytes evidence);
 /* NO_EVIDENCE has come. reason and message are the host's: only their printable bytes are kept. */
 void lh_host_link_no_evidence(
@@ -80,14 +82,14 @@ void lh_host_link_no_evidence(
  * facts: lh_facts_encode's form. ephemeral: an uncompressed P-256 point. signature: r ‖ s over
  * "leasehold-open-v1" ‖ exporter ‖ u32 stream ‖ SHA-256(facts).
  * ret: one reference, which lh_host_stream_close or a peer (lh_peer_options.remote) takes.
- * Errors: LH_E_STATE "link-not-active"; LH_E_PROTOCOL "stream-number" (0, or used on this link before);
- *         LH_E_LIMIT "host-streams"; LH_E_CORRUPT "facts-format"; LH_E_SIGNATURE "stream-signature",
+ * Errors: LH_E_STATE "link-not-active"; LH_E_PROTOCOL "stream-number" (not above all that were used on this
+ * link before); LH_E_LIMIT "host-streams"; LH_E_CORRUPT "facts-format"; LH_E_SIGNATURE "stream-signature",
  *         "stream-ephemeral". */
 LH_MUST lh_err lh_host_stream_open(lh_host_link *link, uint32_t stream, lh_bytes facts, lh_bytes ephemeral,
     lh_bytes signature, lh_host_stream **ret);
-/* The application's connection has ended, for this reason (a token; the first one counts): its leases end,
- * those who wait for its evidence are refused. Does not give the reference back. May be called more than
- * once, and after its link is closed. */
+/* The application's connection has ended, for this reason (a token of docs/protocol.md; another counts as
+ * "peer-exit"): its leases end, those who wait for its evidence are refused. Does not give the reference
+ * back. May be called more than once, and after its link is closed. */
 void lh_host_stream_close(lh_host_stream *stream, const char *reason);
 lh_host_stream *lh_host_stream_ref(lh_host_stream *stream);
 /* Takes NULL. */
@@ -99,7 +101,11 @@ uid_t lh_host_stream_uid(const lh_host_stream *stream);
 gid_t lh_host_stream_gid(const lh_host_stream *stream);
 uint32_t lh_host_stream_number(const lh_host_stream *stream);
 
-/* The channel is gone: streams close; leases stay until freshness has passed ("host-lost"). Frees the link.
+/* The channel is gone: nothing comes over it any more, and its streams are closed; their leases stay until
+ * freshness has passed ("host-lost"), also where lh_host_stream_close is called for them after this. Never
+ * waits. lh_host_link_closed is to follow. */
+void lh_host_link_lost(lh_host_link *link);
+/* The same, where it has not been called. Frees the link.
  * Takes NULL. */
 void lh_host_link_closed(lh_host_link *link);
 LH_DEFINE_FREEP(lh_host_link, lh_host_link_closed)

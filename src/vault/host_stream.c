@@ -206,8 +206,20 @@ static void fail_stream_requests(lh_host_link *link, uint32_t stream, const char
     }
 }
 
-void lh_host_stream_close(lh_host_stream *s, const char *reason)
+/* The host may say what it likes: leases end with what is known. */
+static const char *known_reason(const char *reason)
 {
+    static const char *const known[] = {
+        "peer-exit", "identity-changed", "protocol", "closed", "sender", "agent-stopping"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(known); i++)
+        if (strcmp(known[i], reason) == 0)
+            return known[i];
+    return known[0];
+}
+
+void lh_host_stream_close(lh_host_stream *s, const char *said)
+{
+    const char *reason = known_reason(said);
     lh_hosts *hosts = s->hosts;
     pthread_mutex_lock(&hosts->mutex);
     lh_host_link *link = s->link;

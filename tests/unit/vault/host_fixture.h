@@ -430,4 +430,114 @@ static inline void assert_verdict(const char *name, const char *verdict)
     json_decref(l);
 }
 
+/* --- two hosts and a vault ---------------------------------------------------------------------------------
+ */
+
+static agent web1, web2;
+
+static const char zero_pcr[] = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/* web: PCRs 7 and 16 as a fresh software TPM has them, PCR 16 also as the second argument has it. */
+static inline void set_reference(const char *also)
+{
+    char text[2048];
+    snprintf(text, sizeof(text),
+        "references:\n  vault:\n    pcrs: { 7: [\"%s\"] }\n"
+        "  web:\n    pcrs: { 7: [\"%s\"], 16: [\"%s\"%s%s%s] }\nself:\n  reference: vault\n",
+        zero_pcr, zero_pcr, zero_pcr, also ? ", \"" : "", also ? also : "", also ? "\"" : "");
+    govern_ok("reference.set", text);
+}
+
+static inline void set_policy(int freshness)
+{
+    char text[4096];
+    snprintf(text, sizeof(text),
+        "trust_domain: test.example\n"
+        "workloads:\n"
+        "  - { id: " ME ", attest: { uid: %u, host: { env: prod }, freshness: %ds } }\n"
+        "roles:\n" ROLE("sign", "workload", "ec-p256", "ecdsa-sha256", "") ROLE("once", "lease", "ed25519",
+            "eddsa", "") "grants:\n"
+                         "  - { workload: " ME ", role: sign }\n  - { workload: " ME ", role: once }\n",
+        (unsigned)getuid(), freshness);
+    govern_ok("policy.apply", text);
+}
+
+static inline int group_setup(void **unused)
+{
+    world_setup(unused);
+    found_vault();
+    set_reference(NULL);
+    govern_ok("parent.create", "{\"name\":\"root\"}");
+    set_policy(60);
+    agent_setup(&web1, "web-1");
+    agent_setup(&web2, "web-2");
+    agent_enrol(&web1, "web");
+    agent_enrol(&web2, "web");
+    return 0;
+}
+
+static inline int group_teardown(void **unused)
+{
+    agent_teardown(&web1);
+    agent_teardown(&web2);
+    return world_teardown(unused);
+}
+
+static inline int connect_both(void **unused)
+{
+    (void)unused;
+    agent_connect(&web1);
+    agent_connect(&web2);
+    return 0;
+}
+
+static inline int disconnect_both(void **unused)
+{
+    (void)unused;
+    if (web1.link)
+        agent_disconnect(&web1);
+    if (web2.link)
+        agent_disconnect(&web2);
+    return 0;
+}
+
+/* A lease of a process on that host; its peer is the caller's. */
+static inline lh_lease *issued(agent *a, pid_t pid, agent_stream **ret_stream, lh_peer **ret_peer)
+{
+    agent_stream *s = agent_open(a, pid);
+    lh_peer *peer = agent_peer(s);
+    assert_lh_ok(sign_with(peer, "sign"));
+    lh_lease *lease = remote_lease(s, "sign");
+    assert_non_null(lease);
+    *ret_stream = s;
+    *ret_peer = peer;
+    return lease;
+}
+
+static inline bool truncated_nonce(agent *a, const lh_quote_request *r, lh_evidence *e, lh_buf *facts)
+{
+    lh_buf encoded = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX), shorter = LH_BUF_INIT(LH_EVIDENCE_SIZE_MAX);
+    assert_lh_ok(lh_evidence_encode(e, &encoded));
+    const uint8_t *at = memmem(encoded.data, encoded.len, r->nonce, 32);
+    assert_non_null(at);
+    size_t before = (size_t)(at - encoded.data) + 31;
+    lh_buf_append(&shorter, encoded.data, before);
+    lh_buf_append(&shorter, encoded.data + before + 1, encoded.len - before - 1);
+    lh_host_link_evidence(a->link, r->stream, lh_buf_bytes(facts), lh_buf_bytes(&shorter));
+    lh_buf_free(&encoded);
+    lh_buf_free(&shorter);
+    return false;
+}
+
+/* The host says that it cannot: no lease, and nothing else ends by it. */
+static inline bool unable(agent *a, const lh_quote_request *r, lh_evidence *e, lh_buf *facts)
+{
+    (void)e;
+    (void)facts;
+    lh_host_link_no_evidence(a->link, r->stream, (lh_err){LH_E_TPM}, "tpm-gone", "the TPM\ndoes not answer");
+    return false;
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, connect_both, disconnect_both)
+
 #endif
