@@ -145,6 +145,13 @@ json 0 result.operation=partition.create approve "$(get id)" --key "$T/keys/bob"
 json 0 partitions.0.name=one partition list
 json 0 partition.initialized=False partition show one
 json 1 error.reason=partition-unknown partition show none
+step "hosts"
+json 0 hosts host list
+json 1 error.reason=host-unknown host show none
+json 1 error.reason=host-unknown host retire none "${key[@]}"
+echo "[]" >"$T/identity.json"
+json 1 error.reason=identity-format host enrol one --identity "$T/identity.json" --pin "${key[@]}"
+json 2 error.reason=usage host enrol one --pin "${key[@]}"
 step "seal and unseal"
 json 3 proposal.operation=vault.seal seal --officer alice
 json 0 state=executed seal "${key[@]}"
