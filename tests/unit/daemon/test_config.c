@@ -1,4 +1,5 @@
 #include "daemon/config.h"
+#include "daemon/net.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -51,7 +52,8 @@ static void everything_is_read(void **state)
     const char *doc = "state_dir: /srv/vault\nsocket: /run/x.sock\nsocket_mode: 0660\n"
                       "tcti: swtpm:path=/run/tpm.sock\nuser: vault\ngroup: staff\n"
                       "admin: { users: [alice, '1000'], groups: [ops] }\nseal: { pcrs: [0, 7, 23] }\n"
-                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nstandalone_first: true\n";
+                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nstandalone_first: true\n"
+                      "listen: ['192.0.2.1:7710', '[2001:db8::1]:0', 'unix:/run/hosts.sock']\n";
     lh_problems problems = LH_PROBLEMS_INIT;
     LH_AUTO(lh_config_freep) lh_config *config = NULL;
     assert_true(lh_ok(lh_config_parse(LH_BYTES_STR(doc), "c", &config, &problems)));
@@ -70,6 +72,26 @@ static void everything_is_read(void **state)
     assert_int_equal(config->checkpoint_interval, 300);
     assert_true(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_DEBUG);
+    assert_int_equal(config->listen_count, 3);
+    assert_string_equal(config->listen[1], "[2001:db8::1]:0");
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    char longest[128] = "unix:/";
+    memset(longest + strlen(longest), 'x', 106);
+    static const char *const good[] = {"0.0.0.0:1", "127.0.0.1:65535", "[::]:7710", "[::1]:0", "unix:/x"};
+    static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", ":7710", "127.0.0.1:65536",
+        "127.0.0.1:-1", "127.0.0.1: 1", "127.0.0.1:1x", "127.0.0.256:1", "[::1]", "[::1:1", "::1:7710",
+        "[127.0.0.1]:1", "localhost:7710", "unix:x", "unix:", "[fe80::1%lo]:1", "127.0.0.1:000001"};
+    for (size_t i = 0; i < LH_ARRAY_LEN(good); i++)
+        assert_true(lh_net_is_address(good[i]));
+    for (size_t i = 0; i < LH_ARRAY_LEN(bad); i++)
+        assert_false(lh_net_is_address(bad[i]));
+    assert_true(lh_net_is_address(longest)); /* 107 bytes of path */
+    strcat(longest, "x");
+    assert_false(lh_net_is_address(longest));
 }
 
 static void nobody_may_administer(void **state)
@@ -192,6 +214,7 @@ int main(void)
         cmocka_unit_test(only_in_development),
         cmocka_unit_test(defaults_are_as_documented),
         cmocka_unit_test(everything_is_read),
+        cmocka_unit_test(addresses),
         cmocka_unit_test(nobody_may_administer),
         cmocka_unit_test(bad_documents_say_where),
         cmocka_unit_test(files_are_loaded),

@@ -157,6 +157,42 @@ static int does_mains_work(void)
     return 0;
 }
 
+/* It has sockets, and makes none but pairs; it opens nothing, for reading either. */
+static int does_nets_work(void)
+{
+    int pair[2];
+    char byte = 0;
+    if (!lh_ok(lh_fd_pair(pair)) || send(pair[0], "x", 1, 0) != 1 || recv(pair[1], &byte, 1, 0) != 1)
+        return 1;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, pair[0], &event) != 0)
+        return 2;
+    lh_secret *s = NULL;
+    if (!lh_ok(lh_secret_random(32, &s)))
+        return 3;
+    lh_secret_free(s);
+    return 0;
+}
+
+static int tries_reading(void)
+{
+    int pair[2];
+    if (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM)
+        return 1;
+    if (socketpair(AF_INET, SOCK_STREAM, 0, pair) == 0 || errno != EPERM)
+        return 2;
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "\0leasehold-sandbox-test"};
+    if (connect(0, (struct sockaddr *)&address, sizeof(address)) == 0 || errno != EPERM)
+        return 3;
+    if (bind(0, (struct sockaddr *)&address, sizeof(address)) == 0 || errno != EPERM)
+        return 4;
+    if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        return 5;
+    pthread_t thread;
+    return pthread_create(&thread, NULL, thread_body, NULL) == 0 ? 6 : 0;
+}
+
 static void hostile_calls_end_the_process(void **state)
 {
     (void)state;
@@ -166,6 +202,7 @@ static void hostile_calls_end_the_process(void **state)
     for (size_t i = 0; i < LH_ARRAY_LEN(bodies); i++) {
         assert_int_equal(under(LH_SANDBOX_MAIN, bodies[i]), 128 + SIGSYS);
         assert_int_equal(under(LH_SANDBOX_ATTEST, bodies[i]), 128 + SIGSYS);
+        assert_int_equal(under(LH_SANDBOX_NET, bodies[i]), 128 + SIGSYS);
     }
 }
 
@@ -177,6 +214,10 @@ static void no_network_and_no_new_processes(void **state)
     assert_int_equal(under(LH_SANDBOX_MAIN, tries_network), 0);
     assert_int_equal(under(LH_SANDBOX_ATTEST, tries_network), 0);
     assert_int_equal(under(LH_SANDBOX_ATTEST, tries_local_socket), 0);
+    assert_int_equal(under(LH_SANDBOX_NET, tries_network), 0);
+    assert_int_equal(under(LH_SANDBOX_NET, tries_local_socket), 0);
+    assert_int_equal(under(LH_SANDBOX_NET, tries_reading), 0);
+    assert_int_equal(under(LH_SANDBOX_NET, tries_fork), 0);
     assert_int_equal(under(LH_SANDBOX_MAIN, tries_fork), 0);
     assert_int_equal(under(LH_SANDBOX_ATTEST, tries_fork), 0);
 }
@@ -195,6 +236,7 @@ static void each_role_can_do_its_work(void **state)
     assert_int_equal(under(LH_SANDBOX_ATTEST, does_attests_work), 0);
     assert_int_equal(under(LH_SANDBOX_MAIN, does_attests_work), 0);
     assert_int_equal(under(LH_SANDBOX_MAIN, does_mains_work), 0);
+    assert_int_equal(under(LH_SANDBOX_NET, does_nets_work), 0);
 }
 
 int main(void)
