@@ -90,7 +90,8 @@ static void lose(lh_uplink *u, bool is_refusal, const char *reason, const char *
         copy_text(u->reason, sizeof(u->reason), reason[0] ? reason : "unknown");
     if (message != u->message)
         copy_text(u->message, sizeof(u->message), message[0] ? message : "no reason was given");
-    uint32_t wait = lh_backoff_next(is_refusal ? &u->refused : &u->lost);
+    uint32_t wait =
+        is_refusal ? LH_UPLINK_REFUSED_MIN_MS + lh_backoff_next(&u->refused) : lh_backoff_next(&u->lost);
     log_loss(u, was_up, wait);
     set_timer(u, wait);
     if (was_up)

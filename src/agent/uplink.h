@@ -20,9 +20,9 @@
 
 #define LH_UPLINK_BASE_MS 200 /* backoff after a loss */
 #define LH_UPLINK_CAP_MS 30000
-#define LH_UPLINK_REFUSED_BASE_MS                                                                            \
-    2000 /* backoff after a refusal, which somebody has to do something about                                \
-          */
+/* After a refusal, which somebody has to do something about: so long, and a backoff. */
+#define LH_UPLINK_REFUSED_MIN_MS 1000
+#define LH_UPLINK_REFUSED_BASE_MS 2000
 #define LH_UPLINK_REFUSED_CAP_MS 60000
 #define LH_UPLINK_STABLE_MS 2000   /* up for so long: the next backoff begins anew */
 #define LH_UPLINK_DIAL_MS 5000     /* to connect */
