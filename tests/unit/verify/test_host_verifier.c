@@ -202,6 +202,7 @@ static void n07_event_log_missing_or_altered(void **state)
     f->events.data[f->events.len - 60] ^= 1;
     assert_refused(round_trip(f), "eventlog-digest");
     assert_true(lh_host_verifier_needs_event_log(f->v));
+    assert_refused(appraise(f), "eventlog-none"); /* what was refused is not kept */
     f->events.data[f->events.len - 60] ^= 1;
     fx_must(round_trip(f));
     /* Later quotes are compared with what it came to, though it is not sent again. */

@@ -411,6 +411,33 @@ static void weak_digests_do_not_count(void **state)
     }
 }
 
+/* A set that has 32 zeros in it, as a digest, makes nothing known that has no digest of its own. */
+static void zeros_among_the_reference_values(void **state)
+{
+    fixture *f = *state;
+    static const char line[] = "0000000000000000000000000000000000000000000000000000000000000000  /x\n";
+    lh_problems problems = {0};
+    char hex[65], doc[512];
+    fx_reference_free(&f->reference);
+    f->reference = (fx_reference){0};
+    fx_must(lh_fileset_parse(f->c, f->digests, LH_BYTES(line, sizeof(line) - 1), &f->reference.set));
+    lh_hex(lh_fileset_hash(f->reference.set), 32, hex);
+    snprintf(doc, sizeof(doc),
+        "references:\n  host:\n    pcrs: {7: [\"sha256:%064d\"]}\n    files: [\"sha256:%s\"]\n", 0, hex);
+    fx_must(lh_references_parse(LH_BYTES_STR(doc), "test", &f->reference.references, &problems));
+    lh_references_attach(f->reference.references, &f->reference.set, 1);
+    f->reference.reference = lh_references_get(f->reference.references, "host");
+    begin(f);
+    add(f, (fx_ima){.path = "/a", .violation = true}, 1);
+    assert_refused(send_and_judge(f), "ima-violation");
+    lh_ima_reset(f->ima);
+    lh_buf_clear(&f->log);
+    memset(f->pcrs[10], 0, 32);
+    begin(f);
+    add(f, (fx_ima){.path = "/a", .digest_name = "sha1:", .digest_len = 20}, 1);
+    assert_refused(send_and_judge(f), "ima-digest");
+}
+
 static void templates_that_are_not(void **state)
 {
     fixture *f = *state;
@@ -534,6 +561,7 @@ int main(void)
         CASE(n08_exclusion_is_not_broader_than_it_says),
         CASE(unknown_files_are_all_told),
         CASE(weak_digests_do_not_count),
+        CASE(zeros_among_the_reference_values),
         CASE(templates_that_are_not),
         CASE(entry_of_another_pcr),
         CASE(malformed_entries),
