@@ -28,6 +28,7 @@ static void check_defaults(const lh_config *config)
     assert_int_equal(config->checkpoint_interval, 60);
     assert_false(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_NOTICE);
+    assert_null(config->ek_authorities);
 }
 
 static void defaults_are_as_documented(void **state)
@@ -52,7 +53,8 @@ static void everything_is_read(void **state)
     const char *doc = "state_dir: /srv/vault\nsocket: /run/x.sock\nsocket_mode: 0660\n"
                       "tcti: swtpm:path=/run/tpm.sock\nuser: vault\ngroup: staff\n"
                       "admin: { users: [alice, '1000'], groups: [ops] }\nseal: { pcrs: [0, 7, 23] }\n"
-                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nstandalone_first: true\n"
+                      "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nek_authorities: "
+                      "/etc/tpm\nstandalone_first: true\n"
                       "listen: ['192.0.2.1:7710', '[2001:db8::1]:0', 'unix:/run/hosts.sock']\n";
     lh_problems problems = LH_PROBLEMS_INIT;
     LH_AUTO(lh_config_freep) lh_config *config = NULL;
@@ -72,6 +74,7 @@ static void everything_is_read(void **state)
     assert_int_equal(config->checkpoint_interval, 300);
     assert_true(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_DEBUG);
+    assert_string_equal(config->ek_authorities, "/etc/tpm");
     assert_int_equal(config->listen_count, 3);
     assert_string_equal(config->listen[1], "[2001:db8::1]:0");
 }
