@@ -87,10 +87,14 @@ wait_until 30 "the enrolled host connects" host_shows '"connected": *true'
 signs '^ok [0-9a-f]{32}' "the unit's process signs under a lease"
 lease=$(sed -n 's/^ok //p' <<<"$LH_OUT")
 expect_ok "an unchanged program of Debian's signs, too" vm "systemctl start payments-batch"
-leasehold lease show "$lease" --json >"$T/lease.json"
-grep -q 'payments-api.service' "$T/lease.json" || die "the lease does not name the unit: $(cat "$T/lease.json")"
-verity=$(vm "fsverity measure /usr/local/bin/payments-api" | cut -d' ' -f1)
-step "the application's fs-verity digest: $verity"
+expect_ok "a proof of the lease" leasehold lease show "$lease" --evidence --out "$T/proof.json"
+expect_output "it verifies offline, with the attestation key of the host alone, and names the unit" '^unit +payments-api.service' \
+    leasehold evidence verify "$T/proof.json" --ak "$T/identity.json"
+verity=$(vm "fsverity measure /usr/local/bin/payments-api" | sed 's/^sha256:\([0-9a-f]*\) .*/\1/')
+[ ${#verity} = 64 ] || die "the application has no fs-verity digest"
+leasehold lease show "$lease" --json | json_get facts | base64 -d | od -An -v -tx1 | tr -d ' \n' | lh_grep -q "$verity" ||
+    die "the application's fs-verity digest $verity is not among the facts"
+step "so do its facts the executable's fs-verity digest"
 expect_fail "root's shell gets no key, being another unit" . vm "echo | timeout 30 /usr/local/bin/payments-api \
     /usr/local/lib/pkcs11/leasehold-pkcs11.so invoice-signing | grep '^ok'"
 sleep $((freshness + 2))
