@@ -485,31 +485,42 @@ static lh_err install(lh_holder *h, lh_holder_stream *s, const lh_link_lease_key
     return lh_lease_key_approve(k->key, (int32_t)f->expiration, f->signature);
 }
 
+/* The request that was relayed, if that is the one: it is taken out. Empty: it is not. */
+static lh_err take_asked(lh_holder *h, lh_holder_stream *s, uint64_t id, lh_buf *ret)
+{
+    pthread_mutex_lock(&h->mutex);
+    lh_buf_append(ret, s->asked.data, s->asked.len);
+    request r = {.message = lh_buf_bytes(ret)};
+    if (ret->len > 0 && parse(&r) && r.header.id == id)
+        lh_buf_clear(&s->asked);
+    else
+        lh_buf_clear(ret);
+    pthread_mutex_unlock(&h->mutex);
+    return lh_buf_status(ret);
+}
+
 static lh_err take_lease_key(lh_holder *h, uint32_t number, const lh_link_lease_key *f)
 {
     LH_AUTO(lh_buf_free) lh_buf asked = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     pthread_mutex_lock(&h->mutex);
     lh_holder_stream *s = lh_holder_find_stream(h, number);
-    if (s) {
-        lh_buf_append(&asked, s->asked.data, s->asked.len);
-        lh_buf_clear(&s->asked);
-    }
     pthread_mutex_unlock(&h->mutex);
     if (!s)
         return LH_SUCCESS; /* closed meanwhile */
-    request r = {.h = h, .stream = s, .message = lh_buf_bytes(&asked)};
-    const bool fits = asked.len > 0 && parse(&r) && r.header.id == f->request;
-    lh_err err = install(h, s, f);
-    if (!fits)
+    LH_TRY(take_asked(h, s, f->request, &asked));
+    if (asked.len == 0)
         return LH_REFUSE(
             LH_E_PROTOCOL, "link-protocol", "the vault gave a key for a request that was not made");
+    lh_err err = install(h, s, f);
     if (lh_ok(err)) {
         serve(h, s, lh_buf_bytes(&asked), true);
-        discard_dropped(h, s);
     } else {
         const lh_err_detail detail = *lh_err_last();
+        request r = {.h = h, .stream = s, .message = lh_buf_bytes(&asked)};
+        (void)parse(&r); /* as before */
         reply_error(&r, err, &detail);
     }
+    discard_dropped(h, s);
     return LH_SUCCESS;
 }
 
@@ -522,21 +533,16 @@ static lh_err take_approval(lh_holder *h, const lh_link_approval *f)
     return lh_lease_key_approve(k->key, (int32_t)f->expiration, f->signature);
 }
 
-/* What waits goes to the vault, which says why. */
-static void relay_waiting(lh_holder *h, lh_holder_stream *s, lh_holder_key *k)
+/* The request that waits for uses gets none. */
+static void fail_waiting(
+    lh_holder *h, lh_holder_stream *s, lh_holder_key *k, lh_err err, const lh_err_detail *detail)
 {
     request r = {.h = h, .stream = s, .message = lh_buf_bytes(&k->waits), .key = k};
-    if (k->waits.len == 0 || !parse(&r))
-        return;
-    if (in_parts(&r)) {
-        drop_op(
-            s, r.header.call == LH_CALL_OP_FINISH ? r.body.op_finish.operation : r.body.op_update.operation);
-        lh_err err = LH_REFUSE(LH_E_DENIED, "lease-spent", "all uses that the lease allows have been taken");
-        const lh_err_detail detail = *lh_err_last();
-        drop(h, k);
-        reply_error(&r, err, &detail);
-    } else {
-        relay(&r);
+    if (k->waits.len > 0 && parse(&r)) {
+        if (in_parts(&r))
+            drop_op(s,
+                r.header.call == LH_CALL_OP_FINISH ? r.body.op_finish.operation : r.body.op_update.operation);
+        reply_error(&r, err, detail);
     }
     lh_buf_clear(&k->waits);
 }
@@ -547,7 +553,9 @@ static lh_err take_withdraw(lh_holder *h, const lh_link_withdraw *f)
     lh_holder_key *k = key_of_lease(h, f->lease, &s);
     if (!k)
         return LH_SUCCESS;
-    relay_waiting(h, s, k);
+    lh_err err = LH_REFUSE(LH_E_GONE, "lease-ended", "the lease ended: %.63s", f->reason);
+    const lh_err_detail detail = *lh_err_last();
+    fail_waiting(h, s, k, err, &detail);
     drop(h, k);
     discard_dropped(h, s);
     return LH_SUCCESS;
@@ -561,10 +569,12 @@ static lh_err take_pin(lh_holder *h, const lh_link_pin *f)
         return LH_SUCCESS;
     k->pin_asked = false;
     lh_err err = f->limit > 0 ? lh_lease_key_pin_finish(k->key, f->limit, f->signature)
-                              : LH_REFUSE(LH_E_DENIED, "lease-spent", "all uses have been taken");
+                              : LH_REFUSE(LH_E_DENIED, "lease-spent",
+                                    "all uses that the lease allows have been taken; a new one may be had "
+                                    "when it has run out");
     if (!lh_ok(err)) {
-        relay_waiting(h, s, k);
-        discard_dropped(h, s);
+        const lh_err_detail detail = *lh_err_last();
+        fail_waiting(h, s, k, err, &detail);
         return LH_SUCCESS;
     }
     k->pin_written = true;
