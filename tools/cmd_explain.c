@@ -7,10 +7,11 @@ static lh_err explain_role(lh_cli *cli)
     int64_t pid = -1;
     LH_TRY(cli_number(cli, "pid", INT32_MAX, &pid));
     LH_AUTO(lh_json_freep)
-    json_t *request = json_pack("{s:s,s:s,s:s*,s:s*}", "call", "explain", "role", cli->args[0], "mechanism",
-        cli_value(cli, "mechanism"), "use", cli_value(cli, "use"));
+    json_t *request =
+        json_pack("{s:s,s:s,s:s*,s:s*,s:s*}", "call", "explain", "role", cli->args[0], "mechanism",
+            cli_value(cli, "mechanism"), "use", cli_value(cli, "use"), "host", cli_value(cli, "host"));
     if (request == NULL)
-        return CLI_MISUSE("role and mechanism must be UTF-8 text");
+        return CLI_MISUSE("role, host and mechanism must be UTF-8 text");
     if (pid >= 0 && json_object_set_new(request, "pid", json_integer(pid)) != 0)
         return LH_RAISE(LH_E_NOMEM, 0);
     LH_AUTO(lh_json_freep) json_t *reply = NULL;
@@ -54,8 +55,9 @@ static lh_err list_refusals(lh_cli *cli)
         json_t *refusal = json_array_get(refusals, i);
         (void)printf("%s  %s [%s]\n", out_line(refusal, "time"), out_line(refusal, "role"),
             out_line(refusal, "reason"));
-        (void)printf("  pid %lld, uid %lld, %s\n", out_number(refusal, "pid"), out_number(refusal, "uid"),
-            out_line(refusal, "exe"));
+        const char *host = out_line(refusal, "host");
+        (void)printf("  pid %lld, uid %lld%s%s, %s\n", out_number(refusal, "pid"), out_number(refusal, "uid"),
+            host[0] == '\0' ? "" : " on ", host, out_line(refusal, "exe"));
         if (out_line(refusal, "rule")[0] != '\0')
             (void)printf("  rule: %s\n", out_line(refusal, "rule"));
         print_first_line(json_string_value(json_object_get(refusal, "text")));
@@ -72,6 +74,7 @@ static lh_err run(lh_cli *cli)
 
 static const cli_option options[] = {
     {"pid", "N", "for this process (else for the caller)"},
+    {"host", "NAME", "the process is on this enrolled host, and connected now"},
     {"mechanism", "NAME", "with this mechanism, such as ecdsa-sha256"},
     {"use", "USE", "for this use: sign, verify, encrypt or decrypt"},
     {NULL, NULL, NULL},

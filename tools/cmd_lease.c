@@ -8,9 +8,12 @@ static void print_lease(json_t *lease)
 {
     (void)printf("%s  %-8s %s to %s\n", out_line(lease, "id"), out_line(lease, "state"),
         out_line(lease, "role"), out_line(lease, "workload"));
-    (void)printf("  pid %lld, uid %lld; issued %s, expires %s, at most until %s\n", out_number(lease, "pid"),
-        out_number(lease, "uid"), out_line(lease, "issued"), out_line(lease, "expires"),
-        out_line(lease, "not_after"));
+    const char *host = out_line(lease, "host");
+    const char *source = out_line(lease, "source");
+    (void)printf("  pid %lld, uid %lld%s%s%s%s%s; issued %s, expires %s, at most until %s\n",
+        out_number(lease, "pid"), out_number(lease, "uid"), host[0] == '\0' ? "" : " on ", host,
+        source[0] == '\0' ? "" : " (from ", source, source[0] == '\0' ? "" : ")", out_line(lease, "issued"),
+        out_line(lease, "expires"), out_line(lease, "not_after"));
     (void)printf("  used %lld", out_number(lease, "used"));
     if (out_number(lease, "uses") > 0)
         (void)printf(" of %lld", out_number(lease, "uses"));

@@ -246,6 +246,7 @@ FIELDS(file_sets_reply) = {LIST("sets", REQUIRED, PAGE, file_set), END};
 FIELDS(explain_request) = {
     LINE("role", REQUIRED, LH_LIMIT_NAME),
     NUMBER("pid", OPTIONAL, INT32_MAX),
+    LINE("host", OPTIONAL, LH_LIMIT_NAME),
     LINE("mechanism", OPTIONAL, LH_LIMIT_NAME),
     LINE("use", OPTIONAL, 16),
     END,
@@ -259,6 +260,7 @@ FIELDS(explain_reply) = {
 };
 FIELDS(refusal) = {
     LINE("time", REQUIRED, TIME),
+    LINE("host", OPTIONAL, LH_LIMIT_NAME),
     NUMBER("pid", OPTIONAL, INT32_MAX),
     NUMBER("uid", OPTIONAL, UINT32_MAX),
     TEXT("exe", OPTIONAL, LH_LIMIT_PATH),
@@ -312,6 +314,7 @@ FIELDS(lease) = {
     NAME("role", REQUIRED),
     WORKLOAD("workload", REQUIRED),
     LINE("host", OPTIONAL, LH_LIMIT_NAME),
+    LINE("source", OPTIONAL, 64),
     NUMBER("pid", OPTIONAL, INT32_MAX),
     NUMBER("uid", OPTIONAL, UINT32_MAX),
     LINE("issued", OPTIONAL, TIME),

@@ -17,12 +17,15 @@ static json_t *line_of(const lh_lease_terms *t, enum lh_lease_state state, const
     int64_t expires_boot_ms, uint64_t used)
 {
     int64_t left = (expires_boot_ms - lh_clock_boot_ms()) / 1000;
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "id",
+    json_t *line = json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:s}", "id",
         lh_event_hex(t->id, sizeof(t->id)), "role", t->role, "workload", t->workload, "host", t->host, "pid",
         (int)t->pid, "uid", (json_int_t)t->uid, "issued", lh_event_time(t->issued), "expires",
         lh_event_time(lh_clock_wall() + left), "not_after", lh_event_time(t->not_after), "uses",
         (json_int_t)t->uses, "used", (json_int_t)used, "state", state_name(state), "reason", reason,
         "assurance", lh_lease_assurance(t));
+    if (line && t->source[0])
+        json_object_set_new(line, "source", json_string(t->source));
+    return line;
 }
 
 static json_t *of_lease(const lh_lease *lease)
@@ -45,7 +48,7 @@ typedef struct {
 
 static bool fits(listing *l, const lh_lease_terms *t)
 {
-    size_t size = LINE_BYTES + strlen(t->role) + strlen(t->workload) + strlen(t->host);
+    size_t size = LINE_BYTES + strlen(t->role) + strlen(t->workload) + strlen(t->host) + strlen(t->source);
     l->more = l->more || size > l->budget;
     l->budget -= l->more ? 0 : size;
     return !l->more;

@@ -220,19 +220,51 @@ static unsigned use_of(const char *name)
     return 0;
 }
 
+/* Who is asked about: a process of this host, or one that is connected from another. */
+typedef struct {
+    lh_identity identity;
+    char source[LH_HOST_SOURCE_SIZE];
+} subject;
+
+static lh_err identify_subject(
+    lh_vault *v, const lh_admin_caller *caller, const json_t *request, subject *ret)
+{
+    const char *host = lh_admin_string(request, "host");
+    ret->source[0] = '\0';
+    if (!host[0])
+        return identify(v, caller, (pid_t)lh_admin_number(request, "pid", caller->pid), &ret->identity);
+    if (!caller->is_admin)
+        return LH_REFUSE(LH_E_DENIED, "not-admin", "processes of other hosts are shown to admins alone");
+    return lh_vault_host_process(
+        v, host, (pid_t)lh_admin_number(request, "pid", 0), &ret->identity, ret->source);
+}
+
+/* As issuing would see it, but for the evidence, which is taken for good where there is what to hold it
+ * against.
+ */
+static lh_err subject_facts(const lh_rules *rules, const char *host, const subject *who, lh_policy_facts *ret)
+{
+    lh_rules_facts(rules, &who->identity, ret);
+    ret->evidence_ok = rules->values && lh_references_self(rules->values);
+    if (!host[0])
+        return LH_SUCCESS;
+    if (!lh_rules_host_facts(rules, host, &who->identity, ret))
+        return LH_REFUSE(LH_E_NOT_FOUND, "host-unknown", "no host of this name is enrolled");
+    ret->source = who->source[0] ? who->source : NULL;
+    ret->evidence_ok = lh_rules_host_reference(rules, host) != NULL;
+    return LH_SUCCESS;
+}
+
 LH_ADMIN_HANDLER(lh_admin_explain)
 {
-    pid_t pid = (pid_t)lh_admin_number(request, "pid", caller->pid);
-    lh_identity identity;
-    LH_TRY(identify(v, caller, pid, &identity));
+    subject who;
+    LH_TRY(identify_subject(v, caller, request, &who));
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
     if (!rules || !rules->policy)
         return LH_REFUSE(LH_E_STATE, "no-policy", "No policy is in force yet.");
     const char *mechanism = lh_admin_string(request, "mechanism");
     lh_policy_facts facts;
-    lh_rules_facts(rules, &identity, &facts);
-    facts.assurance = "self";
-    facts.evidence_ok = rules->values && lh_references_self(rules->values);
+    LH_TRY(subject_facts(rules, lh_admin_string(request, "host"), &who, &facts));
     facts.now = lh_clock_wall();
     facts.mechanism = mechanism[0] ? mechanism : NULL;
     facts.use = use_of(lh_admin_string(request, "use"));
@@ -255,16 +287,16 @@ LH_ADMIN_HANDLER(lh_admin_refusals)
     for (size_t i = 0; i < REFUSALS; i++) {
         /* Newest first. */
         const lh_refusal *r = &v->refusals[(v->refusal_next + 2 * REFUSALS - 1 - i) % REFUSALS];
-        if (r->count == 0 || (!caller->is_admin && r->uid != caller->uid))
+        if (r->count == 0 || (!caller->is_admin && (r->host[0] || r->uid != caller->uid)))
             continue;
         size_t size = strlen(r->text ? r->text : "") + 1024;
         if (size > budget)
             break;
         budget -= size;
         json_array_append_new(
-            list, json_pack("{s:o, s:i, s:I, s:s, s:s, s:s, s:s, s:s}", "time", lh_event_time(r->at), "pid",
-                      (int)r->pid, "uid", (json_int_t)r->uid, "exe", r->exe, "role", r->role, "reason",
-                      r->reason, "rule", r->rule, "text", r->text ? r->text : ""));
+            list, json_pack("{s:o, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s}", "time", lh_event_time(r->at),
+                      "host", r->host, "pid", (int)r->pid, "uid", (json_int_t)r->uid, "exe", r->exe, "role",
+                      r->role, "reason", r->reason, "rule", r->rule, "text", r->text ? r->text : ""));
     }
     pthread_mutex_unlock(&v->mutex);
     *ret_fields = json_pack("{s:o}", "refusals", list);

@@ -251,3 +251,24 @@ lh_err lh_vault_host_live(lh_vault *v, const char *name, json_t **ret)
     *ret = live;
     return LH_SUCCESS;
 }
+
+lh_err lh_vault_host_process(
+    lh_vault *v, const char *name, pid_t pid, lh_identity *ret, char source[LH_HOST_SOURCE_SIZE])
+{
+    bool found = false;
+    pthread_mutex_lock(&v->hosts->mutex);
+    const lh_host *host = lh_hosts_find(v->hosts, name);
+    const lh_host_stream *s = host && host->link ? host->link->streams : NULL;
+    for (; s && !found; s = s->next) {
+        found = s->identity.pid == pid;
+        if (!found)
+            continue;
+        *ret = s->identity;
+        memcpy(source, host->source, LH_HOST_SOURCE_SIZE);
+    }
+    pthread_mutex_unlock(&v->hosts->mutex);
+    return found ? LH_SUCCESS
+                 : LH_REFUSE(LH_E_NOT_FOUND, "process-unknown",
+                       "no process %d of host %s is connected; `leasehold host show %s` lists those that are",
+                       (int)pid, name, name);
+}

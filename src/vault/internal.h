@@ -304,6 +304,11 @@ uint64_t lh_host_stream_instance(const lh_host_stream *stream);
 const char *lh_host_stream_host(const lh_host_stream *stream);
 void lh_host_stream_source(lh_host_stream *stream, char out[LH_HOST_SOURCE_SIZE]);
 
+/* Who runs there by that pid, of those that are connected; where its host is connected from. LH_E_NOT_FOUND
+ * "process-unknown". */
+LH_MUST lh_err lh_vault_host_process(
+    lh_vault *v, const char *host, pid_t pid, lh_identity *ret, char source[LH_HOST_SOURCE_SIZE]);
+
 LH_MUST lh_err lh_self_watch_new(lh_vault *v, lh_self_watch **ret);
 /* The attester must be gone. Takes NULL. */
 void lh_self_watch_free(lh_self_watch *watch);

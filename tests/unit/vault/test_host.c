@@ -36,6 +36,42 @@ static void test_issue(void **unused)
     lh_lease_unref(lease);
 }
 
+/* What officers are told of a process elsewhere. */
+static void test_told(void **unused)
+{
+    (void)unused;
+    agent_stream *s = NULL;
+    lh_peer *peer = NULL;
+    lh_lease *lease = issued(&web1, 4711, &s, &peer);
+    json_t *reply = ask_ok(json_pack("{s:s}", "call", "leases"));
+    const json_t *line = json_array_get(json_object_get(reply, "leases"), 0);
+    assert_string_equal(text_of(line, "host"), "web-1");
+    assert_string_equal(text_of(line, "source"), "192.0.2.7");
+    assert_string_equal(text_of(line, "assurance"), "host");
+    json_decref(reply);
+    reply = ask_ok(
+        json_pack("{s:s, s:s, s:i, s:s}", "call", "explain", "role", "sign", "pid", 4711, "host", "web-1"));
+    assert_true(json_is_true(json_object_get(reply, "allowed")));
+    json_decref(reply);
+    ask_refused(
+        json_pack("{s:s, s:s, s:i, s:s}", "call", "explain", "role", "sign", "pid", 4712, "host", "web-1"),
+        "process-unknown");
+    web1.tamper = truncated_nonce;
+    assert_lh_refused(sign_with(peer, "once"), LH_E_ATTESTATION, "evidence-format");
+    reply = ask_ok(json_pack("{s:s}", "call", "refusals"));
+    line = json_array_get(json_object_get(reply, "refusals"), 0);
+    assert_string_equal(text_of(line, "host"), "web-1");
+    assert_string_equal(text_of(line, "reason"), "evidence-format");
+    json_decref(reply);
+    const lh_admin_caller nobody = {getuid(), getpid(), false};
+    lh_buf out = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    assert_lh_ok(lh_vault_admin(w.vault, &nobody, LH_BYTES_STR("{\"call\":\"refusals\"}"), &out));
+    assert_null(memmem(out.data, out.len, "web-1", 5)); /* a uid there is nobody's here */
+    lh_buf_free(&out);
+    lh_peer_unref(peer);
+    lh_lease_unref(lease);
+}
+
 static void test_renew(void **unused)
 {
     (void)unused;
@@ -503,6 +539,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_issue),
+        CASE(test_told),
         CASE(test_renew),
         CASE(test_hundred_streams),
         CASE(test_slots_are_the_leased_one),
