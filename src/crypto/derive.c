@@ -98,8 +98,8 @@ static lh_err extra_random_bits(
     return LH_SUCCESS;
 }
 
-lh_err lh_key_derive(
-    lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret)
+lh_err lh_derive_material(
+    lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_secret **ret)
 {
     const lh_key_row *row = lh_key_row_by_kind(kind);
     if (!row)
@@ -113,8 +113,18 @@ lh_err lh_key_derive(
         LH_TRY(lh_secret_new(scalars[i].len, &bits));
         LH_TRY(derive(c, parent, (uint8_t)kind, context, bits));
         LH_TRY(extra_random_bits(c, bits, scalars[i].order_less_one, material));
-        return lh_key_new(c, kind, material, ret);
+        *ret = LH_TAKE(material);
+        return LH_SUCCESS;
     }
     LH_TRY(derive(c, parent, (uint8_t)kind, context, material));
+    *ret = LH_TAKE(material);
+    return LH_SUCCESS;
+}
+
+lh_err lh_key_derive(
+    lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret)
+{
+    LH_AUTO(lh_secret_freep) lh_secret *material = NULL;
+    LH_TRY(lh_derive_material(c, parent, context, kind, &material));
     return lh_key_new(c, kind, material, ret);
 }

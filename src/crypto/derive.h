@@ -20,5 +20,8 @@ LH_MUST lh_err lh_derive(
  * LH_E_INVALID (reason "key-type") for LH_KEY_NONE. */
 LH_MUST lh_err lh_key_derive(
     lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret);
+/* What that key is made of (lh_key_new's material). The caller frees *ret. */
+LH_MUST lh_err lh_derive_material(
+    lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_secret **ret);
 
 #endif

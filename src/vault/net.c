@@ -4,21 +4,12 @@
 #include "crypto/hash.h"
 #include "vault/internal.h"
 
-#include <p11-kit/pkcs11.h>
-
-static lh_err take_scalar(void *arg, unsigned long type, lh_bytes value, bool secret)
-{
-    lh_secret **scalar = arg;
-    return type == CKA_VALUE && secret && !*scalar ? lh_secret_copy(value, scalar) : LH_SUCCESS;
-}
-
 lh_err lh_core_net_key(lh_crypto *c, const lh_secret *root, lh_core *core)
 {
+    LH_TRY(
+        lh_derive_material(c, root, LH_BYTES_STR("leasehold-net-p256-v1"), LH_KEY_EC_P256, &core->net_key));
     LH_AUTO(lh_key_freep) lh_key *key = NULL;
-    LH_TRY(lh_key_derive(c, root, LH_BYTES_STR("leasehold-net-p256-v1"), LH_KEY_EC_P256, &key));
-    LH_TRY(lh_key_export(key, CKO_PRIVATE_KEY, take_scalar, &core->net_key));
-    if (!core->net_key)
-        return LH_FAIL(LH_E_INTERNAL, "a private key tells no value");
+    LH_TRY(lh_key_new(c, LH_KEY_EC_P256, core->net_key, &key));
     LH_AUTO(lh_buf_free) lh_buf spki = LH_BUF_INIT(256);
     LH_TRY(lh_key_public_spki(key, &spki));
     const lh_bytes part = lh_buf_bytes(&spki);
