@@ -38,6 +38,25 @@ static void sha256_in_steps(void **state)
     assert_bytes_hex(out, 32, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* The same state, used again and again. */
+static void sha256_again(void **state)
+{
+    (void)state;
+    LH_AUTO(lh_sha256_ctx_freep) lh_sha256_ctx *ctx = NULL;
+    assert_ok(lh_sha256_ctx_new(crypto, &ctx));
+    const lh_bytes abc[] = {LH_BYTES_STR("a"), LH_BYTES_NONE, LH_BYTES_STR("bc")};
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t out[32];
+        assert_ok(lh_sha256_again(ctx, abc, 3, out));
+        assert_bytes_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_ok(lh_sha256_again(ctx, NULL, 0, out));
+        assert_bytes_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_ok(lh_sha256_again(ctx, abc, 2, out));
+        assert_ok(lh_sha256_again(ctx, abc, 3, out));
+        assert_bytes_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}
+
 /* RFC 4231, test cases 1, 2 and 6 (a key longer than a block). */
 static void hmac(void **state)
 {
@@ -116,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha2),
         cmocka_unit_test(sha256_in_steps),
+        cmocka_unit_test(sha256_again),
         cmocka_unit_test(hmac),
         cmocka_unit_test(hkdf),
         cmocka_unit_test(hkdf_bounds),

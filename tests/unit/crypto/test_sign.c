@@ -229,12 +229,69 @@ static void rsa_refused(void **state)
     assert_refused(lh_rsa_verify(crypto, &key, LH_RSA_PKCS1, d, s), LH_E_INVALID, "key-public");
 }
 
+/* RFC 6979 A.2.6, "sample" with SHA-384; numbers that are altered, too long, or no point. */
+static void p384(void **state)
+{
+    (void)state;
+    uint8_t x[48], y[48], r[48], s[48], digest[48];
+    memcpy(x,
+        from_hex("ec3a4e415b4e19a4568618029f427fa5da9a8bc4ae92e02e06aae5286b300c64def8f0ea9055866064a25451548"
+                 "0bc13")
+            .data,
+        48);
+    memcpy(y,
+        from_hex("8015d9b72d7d57244ea8ef9ac0c621896708a59367f9dfb9f54ca84b3f1c9db1288b231c3ae0d4fe7344fd25332"
+                 "64720")
+            .data,
+        48);
+    memcpy(r,
+        from_hex("94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80f"
+                 "abe46")
+            .data,
+        48);
+    memcpy(s,
+        from_hex("99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a386"
+                 "28ac8")
+            .data,
+        48);
+    const lh_bytes sample = LH_BYTES_STR("sample"), hash = LH_BYTES(digest, 48);
+    assert_ok(lh_sha384(crypto, &sample, 1, digest));
+    assert_ok(
+        lh_p384_verify(crypto, LH_BYTES(x, 48), LH_BYTES(y, 48), hash, LH_BYTES(r, 48), LH_BYTES(s, 48)));
+    uint8_t *const each[] = {digest, r, s};
+    for (size_t i = 0; i < 3; i++) {
+        each[i][47] ^= 1;
+        assert_err(
+            lh_p384_verify(crypto, LH_BYTES(x, 48), LH_BYTES(y, 48), hash, LH_BYTES(r, 48), LH_BYTES(s, 48)),
+            LH_E_SIGNATURE);
+        each[i][47] ^= 1;
+    }
+    uint8_t long_s[49] = {0};
+    memcpy(long_s + 1, s, 48);
+    assert_err(
+        lh_p384_verify(crypto, LH_BYTES(x, 48), LH_BYTES(y, 48), hash, LH_BYTES(r, 48), LH_BYTES(long_s, 49)),
+        LH_E_SIGNATURE);
+    assert_err(
+        lh_p384_verify(crypto, LH_BYTES(x, 48), LH_BYTES(long_s, 49), hash, LH_BYTES(r, 48), LH_BYTES(s, 48)),
+        LH_E_INVALID);
+    assert_err(lh_p384_verify(crypto, LH_BYTES_NONE, LH_BYTES(y, 48), hash, LH_BYTES(r, 48), LH_BYTES(s, 48)),
+        LH_E_INVALID);
+    assert_err(lh_p384_verify(
+                   crypto, LH_BYTES(x, 48), LH_BYTES(y, 48), LH_BYTES_NONE, LH_BYTES(r, 48), LH_BYTES(s, 48)),
+        LH_E_INVALID);
+    y[0] ^= 1; /* not on the curve */
+    assert_err(
+        lh_p384_verify(crypto, LH_BYTES(x, 48), LH_BYTES(y, 48), hash, LH_BYTES(r, 48), LH_BYTES(s, 48)),
+        LH_E_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ed25519),
         cmocka_unit_test(p256),
         cmocka_unit_test(p256_der),
+        cmocka_unit_test(p384),
         cmocka_unit_test(rsa),
         cmocka_unit_test(rsa_refused),
     };
