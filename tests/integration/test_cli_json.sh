@@ -54,6 +54,16 @@ step "an open vault"
 json 0 environment=production status
 json 0 assurance=self status
 json 0 references policy reference
+mkdir "$T/folder" && echo text >"$T/folder/file"
+json 0 files reference files "$T/folder" --out "$T/folder.files"
+json 0 lines=1 reference packages hostname --out "$T/package.files"
+json 1 error.reason=fileset-unnamed reference upload "$T/folder.files"
+json 0 sets reference list
+leasehold policy reference >"$T/checked.yaml"
+json 0 good=True reference check "$T/checked.yaml"
+json 2 error.reason=usage reference record here --exclude /usr/
+json 0 references reference record here --out "$T" --pcr-folder "$T/none" \
+    --event-log "$LEASEHOLD_SOURCE/tests/vm/logs/events.bin" --ima-log "$LEASEHOLD_SOURCE/tests/vm/logs/ima.bin"
 json 0 proposal.needed=2 propose reference.set --from-tpm --officer alice
 json 0 proposals.0.state=open proposals
 id=$(get id)
