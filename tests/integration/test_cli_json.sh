@@ -56,7 +56,7 @@ json 0 assurance=self status
 json 0 references policy reference
 mkdir "$T/folder" && echo text >"$T/folder/file"
 json 0 files reference files "$T/folder" --out "$T/folder.files"
-json 0 lines=1 reference packages hostname --out "$T/package.files"
+json 0 files reference packages hostname --out "$T/package.files"
 json 1 error.reason=fileset-unnamed reference upload "$T/folder.files"
 json 0 sets reference list
 leasehold policy reference >"$T/checked.yaml"
