@@ -50,9 +50,13 @@ static bool stop(void *arg)
     return signals_read(arg, &by_terminal);
 }
 
-static lh_err check_vault(const dev_vault *vault, const struct pollfd *daemon, const struct pollfd *swtpm)
+static lh_err check_vault(const struct pollfd *daemon, const struct pollfd *swtpm, const struct pollfd *agent,
+    const struct pollfd *host_swtpm)
 {
-    (void)vault;
+    if (agent->revents != 0)
+        return LH_REFUSE(LH_E_GONE, "agent-ended", "the host's agent has ended");
+    if (host_swtpm->revents != 0)
+        return LH_REFUSE(LH_E_GONE, "swtpm-ended", "the host's software TPM has ended");
     if (daemon->revents != 0)
         return LH_REFUSE(LH_E_GONE, "daemon-ended", "the daemon has ended, and with it this vault");
     if (swtpm->revents != 0)
@@ -70,6 +74,8 @@ static lh_err watch(const dev_vault *vault, signals *s, lh_child *command)
             {.fd = lh_child_pidfd(vault->daemon), .events = POLLIN},
             {.fd = lh_swtpm_pidfd(vault->swtpm), .events = POLLIN},
             {.fd = command == NULL ? -1 : lh_child_pidfd(command), .events = POLLIN},
+            {.fd = vault->agent == NULL ? -1 : lh_child_pidfd(vault->agent), .events = POLLIN},
+            {.fd = vault->host_swtpm == NULL ? -1 : lh_swtpm_pidfd(vault->host_swtpm), .events = POLLIN},
         };
         int64_t left = deadline == 0 ? -1 : deadline - lh_clock_boot_ms();
         int n = poll(fds, LH_ARRAY_LEN(fds), deadline != 0 && left < 0 ? 0 : (int)left);
@@ -87,13 +93,20 @@ static lh_err watch(const dev_vault *vault, signals *s, lh_child *command)
             deadline = lh_clock_boot_ms() + GRACE_MS;
         if (deadline != 0 && lh_clock_boot_ms() >= deadline)
             LH_IGNORE(lh_child_kill(command, SIGKILL));
-        LH_TRY(check_vault(vault, &fds[1], &fds[2]));
+        LH_TRY(check_vault(&fds[1], &fds[2], &fds[4], &fds[5]));
     }
+}
+
+/* Where applications find the vault: at the host's agent where there is a host. */
+static const char *socket_of(const dev_vault *vault)
+{
+    return vault->agent != NULL ? vault->agent_socket : vault->socket;
 }
 
 static lh_err set_environment(const dev_vault *vault)
 {
-    if (setenv("LEASEHOLD_SOCKET", vault->socket, 1) != 0 ||
+    if (setenv("LEASEHOLD_SOCKET", socket_of(vault), 1) != 0 ||
+        setenv("LEASEHOLD_DEV_VAULT", vault->socket, 1) != 0 ||
         setenv("LEASEHOLD_MODULE", vault->module, 1) != 0)
         return LH_RAISE(LH_E_NOMEM, errno);
     return LH_SUCCESS;
@@ -124,7 +137,8 @@ static lh_err run_command(lh_cli *cli, const dev_vault *vault, signals *s)
 static lh_err stay(const lh_cli *cli, const dev_vault *vault, signals *s)
 {
     if (cli->json)
-        (void)printf("{\"socket\": \"%s\", \"module\": \"%s\"}\n", vault->socket, vault->module);
+        (void)printf("{\"socket\": \"%s\", \"module\": \"%s\", \"vault\": \"%s\"}\n", socket_of(vault),
+            vault->module, vault->socket);
     else
         (void)printf("In another shell:\n"
                      "  export LEASEHOLD_SOCKET=%s\n"
@@ -135,7 +149,11 @@ static lh_err stay(const lh_cli *cli, const dev_vault *vault, signals *s)
                      "  pkcs11-tool --module $LEASEHOLD_MODULE --sign --mechanism ECDSA-SHA256 --label "
                      "dev-ec -i FILE\n"
                      "Ready. End it with ^C.\n",
-            vault->socket, vault->module);
+            socket_of(vault), vault->module);
+    if (!cli->json && vault->agent != NULL)
+        (void)printf("Officers' commands, such as `leasehold host show dev-host`, go to the vault:\n"
+                     "  export LEASEHOLD_SOCKET=%s\n",
+            vault->socket);
     (void)fflush(stdout);
     return watch(vault, s, NULL);
 }
@@ -172,6 +190,7 @@ static lh_err run_vault(lh_cli *cli, dev_vault *vault, signals *s)
         .verbose = cli_flag(cli, "verbose"),
         .blank = cli_flag(cli, "blank"),
         .legacy = cli_flag(cli, "legacy"),
+        .host = cli_flag(cli, "host"),
         .stop = stop,
         .stop_arg = s};
     LH_TRY(read_partitions(cli, &options));
@@ -210,6 +229,7 @@ static const cli_option options[] = {
     {"so-pin", "PIN", "the SO PIN of the partition before it (else " DEV_SO_PIN ")"},
     {"pin", "PIN", "the user PIN of the partition before it (else " DEV_USER_PIN ")"},
     {"blank", NULL, "one spare uninitialised slot at all times, for C_InitToken"},
+    {"host", NULL, "an attested host as well: the command uses the vault through its agent"},
     {"legacy", NULL, "allow old mechanisms in standalone partitions, for old data"},
     {NULL, NULL, NULL},
 };
@@ -223,6 +243,9 @@ const cli_command cmd_dev = {
         "P-256), dev-ed25519, dev-aes and dev-hmac to you, for 10 minutes at a time. With COMMAND, runs it\n"
         "with LEASEHOLD_SOCKET and LEASEHOLD_MODULE set, hands signals on to it, exits with its status (128\n"
         "and the signal's number where one ended it) and leaves nothing behind. Without, stays until ^C.\n"
+        "With --host there is a second software TPM and a leasehold-agent, enrolled as dev-host: "
+        "LEASEHOLD_SOCKET\n"
+        "is the agent's, LEASEHOLD_DEV_VAULT the vault's own, for officers' commands.\n"
         "Needs swtpm and ssh-keygen, neither root nor an installation. It can not become a production\n"
         "vault: its genesis says that it is for development.\n",
     .options = options,

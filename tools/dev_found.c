@@ -174,6 +174,14 @@ static lh_err apply_policy(const founding *f)
     return policy == NULL ? lh_buf_status(&text) : carry(f, "policy.apply", policy);
 }
 
+lh_err dev_carry(dev_vault *vault, const dev_options *options, const char *operation, const char *params)
+{
+    founding f = {.vault = vault, .options = options};
+    for (size_t i = 0; i < DEV_OFFICERS; i++)
+        LH_TRY(key_path(vault, i, f.keys[i]));
+    return carry(&f, operation, params);
+}
+
 lh_err dev_found(dev_vault *vault, const dev_options *options)
 {
     founding f = {.vault = vault, .options = options};

@@ -24,7 +24,7 @@ lh_err dev_check_stop(const dev_options *options)
 }
 
 /* A file that lies beside this program in the build folder, or where installation puts it. */
-static lh_err find_beside(const char *const *places, const char *what, char *out, size_t size)
+lh_err dev_find_program(const char *const *places, const char *what, char *out, size_t size)
 {
     char self[2048];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -45,7 +45,7 @@ static lh_err find_module(dev_vault *vault)
 {
     static const char *const places[] = {"leasehold-pkcs11.so", "../lib/pkcs11/leasehold-pkcs11.so",
         "../lib/leasehold/leasehold-pkcs11.so", NULL};
-    return find_beside(places, "the module leasehold-pkcs11.so", vault->module, sizeof vault->module);
+    return dev_find_program(places, "the module leasehold-pkcs11.so", vault->module, sizeof vault->module);
 }
 
 static lh_err write_config(const dev_vault *vault, const dev_options *options, const char *path)
@@ -57,6 +57,8 @@ static lh_err write_config(const dev_vault *vault, const dev_options *options, c
     lh_buf_printf(
         &text, "user: \"%u\"\nadmin: { users: [\"%u\"] }\n", (unsigned)geteuid(), (unsigned)geteuid());
     lh_buf_append_str(&text, "workers: 1\n");
+    if (options->host)
+        lh_buf_printf(&text, "listen: [\"unix:%s/hosts.sock\"]\n", vault->dir.path);
     if (options->blank || options->n_partitions > 0)
         lh_buf_append_str(&text, "standalone_first: true\n");
     if (options->blank)
@@ -67,10 +69,10 @@ static lh_err write_config(const dev_vault *vault, const dev_options *options, c
     return out_file(path, lh_buf_bytes(&text));
 }
 
-static lh_err open_log(const dev_vault *vault, bool verbose, int *ret_fd)
+lh_err dev_open_log(const dev_vault *vault, const char *name, bool verbose, int *ret_fd)
 {
     char path[DEV_PATH_MAX + 32];
-    LH_TRY(dev_dir_path(&vault->dir, "leaseholdd.log", path, sizeof path));
+    LH_TRY(dev_dir_path(&vault->dir, name, path, sizeof path));
     int fd = verbose ? dup(STDERR_FILENO) : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return LH_FAIL(LH_E_IO, "cannot write %s: %s", path, strerror(errno));
@@ -84,26 +86,25 @@ static lh_err start_daemon(dev_vault *vault, const dev_options *options)
     char program[4096];
     char config[DEV_PATH_MAX + 32];
     char state[DEV_PATH_MAX + 32];
-    LH_TRY(find_beside(places, "the daemon leaseholdd", program, sizeof program));
+    LH_TRY(dev_find_program(places, "the daemon leaseholdd", program, sizeof program));
     LH_TRY(dev_dir_path(&vault->dir, "leaseholdd.yaml", config, sizeof config));
     LH_TRY(dev_dir_path(&vault->dir, "state", state, sizeof state));
     if (mkdir(state, 0700) != 0)
         return LH_FAIL(LH_E_IO, "cannot make the folder %s: %s", state, strerror(errno));
     LH_TRY(write_config(vault, options, config));
     LH_AUTO_FD log = -1;
-    LH_TRY(open_log(vault, options->verbose, &log));
+    LH_TRY(dev_open_log(vault, "leaseholdd.log", options->verbose, &log));
     const char *const argv[] = {program, "--dev", "--config", config, NULL};
     const int fds[] = {-1, log, log};
     lh_child_spec spec = {.argv = argv, .fds = fds, .n_fds = 3, .die_with_parent = true, .own_session = true};
     return lh_child_spawn(&spec, &vault->daemon);
 }
 
-/* What the daemon said last, where a person sees it. */
-static void show_log(const dev_vault *vault)
+void dev_show_log(const dev_vault *vault, const char *name)
 {
     char path[DEV_PATH_MAX + 32];
     LH_AUTO(lh_buf_free) lh_buf log = LH_BUF_INIT((size_t)1 << 20);
-    if (!lh_ok(dev_dir_path(&vault->dir, "leaseholdd.log", path, sizeof path)) || !lh_ok(in_file(path, &log)))
+    if (!lh_ok(dev_dir_path(&vault->dir, name, path, sizeof path)) || !lh_ok(in_file(path, &log)))
         return;
     const char *text = lh_buf_cstr(&log);
     if (text != NULL)
@@ -124,12 +125,12 @@ static lh_err connect_daemon(dev_vault *vault, const dev_options *options)
         (void)snprintf(why, sizeof why, "%.255s", lh_err_last()->message);
         LH_TRY(dev_check_stop(options));
         if (has_exited(vault->daemon)) {
-            show_log(vault);
+            dev_show_log(vault, "leaseholdd.log");
             return LH_FAIL(LH_E_GONE, "the daemon ended while it started%s",
                 options->verbose ? "" : "; its messages are above");
         }
         if (lh_clock_boot_ms() > deadline) {
-            show_log(vault);
+            dev_show_log(vault, "leaseholdd.log");
             return LH_FAIL(LH_E_TIMEOUT, "the daemon does not answer: %s", why);
         }
     }
@@ -161,9 +162,11 @@ lh_err dev_vault_start(const dev_options *options, dev_vault *vault)
     lh_err err = dev_found(vault, options);
     if (lh_ok(err))
         err = dev_partitions_make(vault, options);
+    if (lh_ok(err) && options->host)
+        err = dev_host_start(vault, options);
     if (!lh_ok(err) && strcmp(lh_err_last()->reason, "interrupted") != 0 && !options->verbose) {
         lh_err_detail detail = *lh_err_last();
-        show_log(vault);
+        dev_show_log(vault, "leaseholdd.log");
         return LH_REFUSE(detail.code, detail.reason, "%s", detail.message);
     }
     return err;
@@ -172,6 +175,7 @@ lh_err dev_vault_start(const dev_options *options, dev_vault *vault)
 lh_err dev_vault_end(dev_vault *vault)
 {
     int status = 0;
+    dev_host_end(vault);
     lh_admin_close(vault->client);
     vault->client = NULL;
     /* Whatever fails here, lh_child_free ends it. */

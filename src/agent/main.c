@@ -32,6 +32,7 @@ enum mode { SERVE, SHOW_IDENTITY, CHECK };
 typedef struct {
     const char *config_file;
     enum mode mode;
+    bool development; /* runs as whoever started it, root too: there is nothing to protect */
 } arguments;
 
 typedef struct {
@@ -53,10 +54,11 @@ typedef struct {
 } host_parts;
 
 static const char usage_text[] =
-    "usage: leasehold-agent [--config FILE] [--identity | --check]\n"
+    "usage: leasehold-agent [--config FILE] [--dev] [--identity | --check]\n"
     "\n"
     "The agent of an attested host: its applications use a vault on another machine through it.\n"
     "  --config FILE  its configuration (default: " LH_AGENT_CONFIG_FILE " where that exists)\n"
+    "  --dev          stay who we are, root too: for a development vault\n"
     "  --identity     print the document by which this host is enrolled (`leasehold host enrol NAME\n"
     "                 --identity FILE`) and end; makes the host's channel key where there is none\n"
     "  --check        check configuration, channel key and TPM, say what is wrong, and end; the vault is\n"
@@ -70,6 +72,7 @@ static int read_arguments(int argc, char **argv, arguments *ret)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
+        {"dev", no_argument, NULL, 'd'},
         {"identity", no_argument, NULL, 'i'},
         {"check", no_argument, NULL, 'k'},
         {"version", no_argument, NULL, 'v'},
@@ -79,6 +82,7 @@ static int read_arguments(int argc, char **argv, arguments *ret)
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'c': ret->config_file = optarg; break;
+        case 'd': ret->development = true; break;
         case 'i': ret->mode = SHOW_IDENTITY; break;
         case 'k': ret->mode = CHECK; break;
         case 'v': printf("leasehold-agent %s\n", LEASEHOLD_VERSION); return 0;
@@ -170,8 +174,9 @@ static lh_err prepare(agent_parts *p)
     lh_service_raise_descriptors();
     lh_service_raise_locked(LOCKED_MEMORY);
     lh_log_set_level(p->config->log_level);
-    lh_service_user user;
-    LH_TRY(lh_service_find_user("agent", p->config->user, p->config->group, &user));
+    lh_service_user user = {.uid = geteuid(), .gid = getegid()};
+    if (!p->args.development)
+        LH_TRY(lh_service_find_user("agent", p->config->user, p->config->group, &user));
     LH_TRY(prepare_places(p, &user));
     if (p->attest.pid > 0) {
         LH_TRY(lh_attest_start(&p->attest, user.uid, user.gid, user.drop));
