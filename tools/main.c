@@ -69,7 +69,7 @@ static void print_commands(FILE *file, const char *group)
     for (size_t i = 0; i < LH_ARRAY_LEN(commands); i++) {
         const char *name = commands[i]->name;
         if (group == NULL || (strncmp(name, group, len) == 0 && name[len] == ' '))
-            (void)fprintf(file, "  %-18s %s\n", name, commands[i]->summary);
+            (void)fprintf(file, "  %-19s %s\n", name, commands[i]->summary);
     }
 }
 
