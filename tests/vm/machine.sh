@@ -29,12 +29,13 @@ vm_setup() {
     trap 'vm_at_exit' EXIT
 }
 
-# Where a test goes wrong, what the guest has to say, besides lib.sh's.
+# Where a test goes wrong, what the guest has to say, and what the test's function vm_tell tells; then lib.sh's.
 vm_at_exit() {
     local status=$?
     set +eE
     trap - ERR
     if [ $status != 0 ] && [ -n "$VM_PID" ]; then
+        ! declare -F vm_tell >/dev/null || vm_tell
         echo "--- the guest: console, agent"
         tail -n 20 "$VM/console.log"
         VM_SECONDS=10 vm "journalctl -u leasehold-agent --no-pager | tail -n 20"

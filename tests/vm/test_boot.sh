@@ -57,8 +57,11 @@ approve_references() {
 }
 host_shows() { leasehold host show web-1 --json | tr -d '\n' | lh_grep -qE "$1"; }
 no_leases() { leasehold lease list --json | tr -d ' \n' | lh_grep -q '"leases":\[\]'; }
-# explains REASON: the last refusal has it
-explains() { leasehold explain --json | tr -d '\n' | lh_grep -qE "\"reason\": *\"$1\""; }
+vm_tell() {
+    echo "--- the vault on its host"
+    leasehold host show web-1
+    leasehold explain
+}
 
 # --- the first boot: the agent's identity, and what runs there
 mkdir -p "$T/disk/etc/leasehold"
