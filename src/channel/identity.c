@@ -171,6 +171,8 @@ static lh_err make_ctx(lh_crypto *c, SSL_CTX **ret)
     if (!ctx)
         return LH_TLS_FAIL("SSL_CTX_new");
     *ret = ctx;
+    char groups[] = "X25519:P-256"; /* macros that cast to char * take these */
+    char signatures[] = "ecdsa_secp256r1_sha256";
     SSL_CTX_set_security_level(ctx, 2);
     SSL_CTX_set_options(
         ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CLEANSE_PLAINTEXT);
@@ -186,9 +188,8 @@ static lh_err make_ctx(lh_crypto *c, SSL_CTX **ret)
         SSL_CTX_set_max_early_data(ctx, 0) != 1 || SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 ||
         SSL_CTX_set_ciphersuites(
             ctx, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256") != 1 ||
-        SSL_CTX_set1_groups_list(ctx, "X25519:P-256") != 1 ||
-        SSL_CTX_set1_sigalgs_list(ctx, "ecdsa_secp256r1_sha256") != 1 ||
-        SSL_CTX_set1_client_sigalgs_list(ctx, "ecdsa_secp256r1_sha256") != 1)
+        SSL_CTX_set1_groups_list(ctx, groups) != 1 || SSL_CTX_set1_sigalgs_list(ctx, signatures) != 1 ||
+        SSL_CTX_set1_client_sigalgs_list(ctx, signatures) != 1)
         return LH_TLS_FAIL("setting up TLS");
     return LH_SUCCESS;
 }
