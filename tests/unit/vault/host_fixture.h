@@ -44,11 +44,11 @@ struct agent {
     lh_quote_request queue[QUEUE];
     size_t head, tail;
     bool stopping;
-    bool deaf; /* takes questions, and says nothing */
+    bool deaf; /* takes questions, and says nothing: agent_deafen */
+    bool busy;
     char ended[64];
     unsigned asked[2]; /* questions about the host as such; about streams */
-    agent_tamper tamper;
-    void *tamper_arg;
+    _Atomic(agent_tamper) tamper;
     uint32_t next_number;
     agent_stream streams[STREAMS];
     lh_buf events, ima; /* logs; empty: none */
@@ -64,7 +64,7 @@ static inline void agent_ask(void *arg, const lh_quote_request *request)
     assert_true(a->tail - a->head < QUEUE);
     a->queue[a->tail++ % QUEUE] = *request;
     a->asked[request->stream != 0]++;
-    pthread_cond_signal(&a->wake);
+    pthread_cond_broadcast(&a->wake);
     pthread_mutex_unlock(&a->mutex);
 }
 
@@ -151,7 +151,8 @@ static inline void agent_answer(agent *a, lh_host_link *link, const lh_quote_req
     pthread_mutex_unlock(&a->mutex);
     agent_send_logs(a, link, r);
     if (lh_ok(lh_attester_quote(a->attester, r->pcr_mask, &leaf, &evidence))) {
-        if (!a->tamper || a->tamper(a, r, &evidence, &facts)) {
+        agent_tamper tamper = atomic_load(&a->tamper);
+        if (!tamper || tamper(a, r, &evidence, &facts)) {
             assert_lh_ok(lh_evidence_encode(&evidence, &encoded));
             lh_host_link_evidence(link, r->stream, lh_buf_bytes(&facts), lh_buf_bytes(&encoded));
         }
@@ -174,14 +175,36 @@ static inline void *agent_main(void *arg)
             break;
         lh_quote_request request = a->queue[a->head++ % QUEUE];
         bool deaf = a->deaf;
+        a->busy = !deaf;
         lh_host_link *link = a->link;
         pthread_mutex_unlock(&a->mutex);
         if (!deaf)
             agent_answer(a, link, &request);
         pthread_mutex_lock(&a->mutex);
+        a->busy = false;
+        pthread_cond_broadcast(&a->wake);
     }
     pthread_mutex_unlock(&a->mutex);
     return NULL;
+}
+
+/* From now on it says nothing (nor is it saying anything), or speaks again. */
+static inline void agent_deafen(agent *a, bool deaf)
+{
+    pthread_mutex_lock(&a->mutex);
+    a->deaf = deaf;
+    while (a->busy)
+        pthread_cond_wait(&a->wake, &a->mutex);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* How often it was asked about itself. */
+static inline unsigned agent_asked(agent *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    unsigned asked = a->asked[0];
+    pthread_mutex_unlock(&a->mutex);
+    return asked;
 }
 
 /* --- enrolling
@@ -279,7 +302,7 @@ static inline lh_err agent_dial(agent *a, lh_host_link **ret, uint8_t answer[32]
 static inline void agent_connect(agent *a)
 {
     uint8_t answer[32];
-    a->stopping = a->deaf = false;
+    a->stopping = a->deaf = a->busy = false;
     a->tamper = NULL;
     a->head = a->tail = 0;
     a->asked[0] = a->asked[1] = 0;
@@ -305,7 +328,7 @@ static inline void agent_disconnect(agent *a)
 {
     pthread_mutex_lock(&a->mutex);
     a->stopping = true;
-    pthread_cond_signal(&a->wake);
+    pthread_cond_broadcast(&a->wake);
     pthread_mutex_unlock(&a->mutex);
     pthread_join(a->thread, NULL);
     lh_host_link_closed(a->link);

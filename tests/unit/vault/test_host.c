@@ -343,15 +343,19 @@ static void n04_nonce_expired(void **unused)
     lh_host_request *late = NULL;
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(w.vault);
     assert_lh_ok(lh_host_request_new(s->number, -1, &late));
-    web1.deaf = true;
+    agent_deafen(&web1, true);
     pthread_mutex_lock(&w.vault->hosts->mutex);
     assert_lh_ok(lh_host_ask(web1.link, late, lh_rules_host_reference(rules, "web-1")));
     lh_quote_request request = {.stream = s->number, .pcr_mask = late->mask, .ima_offset = LH_HOST_IMA_NONE};
     memcpy(request.nonce, late->nonce, 32);
     pthread_mutex_unlock(&w.vault->hosts->mutex);
-    for (int i = 0; i < 100 && web1.link->request_count > 0; i++)
+    for (size_t i = 0, left = 1; i < 100 && left > 0; i++) {
         swtpm_sleep_ms(20);
-    web1.deaf = false;
+        pthread_mutex_lock(&w.vault->hosts->mutex);
+        left = web1.link->request_count;
+        pthread_mutex_unlock(&w.vault->hosts->mutex);
+    }
+    agent_deafen(&web1, false);
     agent_answer(&web1, web1.link, &request);
     assert_int_equal(lh_lease_state_of(lease), LH_LEASE_LIVE);
     json_t *l = live("web-1");
@@ -426,7 +430,7 @@ static bool other_process(agent *a, const lh_quote_request *r, lh_evidence *e, l
     if (!s)
         return true;
     lh_identity now = s->identity;
-    now.exe_sha256[0] ^= 1;
+    now.tracer_pid = 4799;
     lh_buf_clear(facts);
     lh_facts_encode(&now, facts);
     lh_evidence_leaf leaf = {0};

@@ -24,10 +24,10 @@ static void test_freshness(void **unused)
     lh_lease *lease = issued(&web1, 4711, &s, &peer);
     swtpm_sleep_ms(3000);
     assert_int_equal(lh_lease_state_of(lease), LH_LEASE_LIVE);
-    assert_in_range(web1.asked[0], 2, 5);
-    assert_int_equal(web2.asked[0], 0); /* nothing lives there */
+    assert_in_range(agent_asked(&web1), 2, 5);
+    assert_int_equal(agent_asked(&web2), 0); /* nothing lives there */
     /* Silence. */
-    web1.deaf = true;
+    agent_deafen(&web1, true);
     assert_string_equal(wait_ended(lease, 3000), "evidence-stale");
     assert_int_equal(wait_stored(lh_lease_terms_of(lease)->id, LH_LEASE_ENDED), LH_LEASE_ENDED);
     lh_peer_unref(peer);
@@ -178,34 +178,34 @@ static void test_reboot_and_copy(void **unused)
     snprintf(copy.folder, sizeof(copy.folder), "/tmp/lh-swtpm-XXXXXX");
     assert_non_null(mkdtemp(copy.folder));
     snprintf(command, sizeof(command), "cp %s/tpm2-00.permall %s/", web2.chip.folder, copy.folder);
-    web2.deaf = true;
+    agent_deafen(&web2, true);
     agent_stop_chip(&web2);
     swtpm_kill(&web2.chip);
     assert_int_equal(system(command), 0);
     swtpm_run(&web2.chip);
     agent_start_chip(&web2);
-    web2.deaf = false;
+    agent_deafen(&web2, false);
     assert_string_equal(wait_ended(lease, 3000), "reboot");
     assert_lh_ok(sign_with(peer, "sign"));
     /* Once more, so that the copy is behind. */
-    web2.deaf = true;
+    agent_deafen(&web2, true);
     agent_stop_chip(&web2);
     swtpm_kill(&web2.chip);
     swtpm_run(&web2.chip);
     agent_start_chip(&web2);
-    web2.deaf = false;
+    agent_deafen(&web2, false);
     lh_lease_unref(lease);
     lease = remote_lease(s, "sign");
     assert_string_equal(wait_ended(lease, 3000), "reboot");
     assert_lh_ok(sign_with(peer, "sign"));
     swtpm original = web2.chip;
-    web2.deaf = true;
+    agent_deafen(&web2, true);
     agent_stop_chip(&web2);
     swtpm_kill(&original);
     swtpm_run(&copy);
     web2.chip = copy;
     agent_start_chip(&web2);
-    web2.deaf = false;
+    agent_deafen(&web2, false);
     lh_lease_unref(lease);
     lease = remote_lease(s, "sign");
     assert_string_equal(wait_ended(lease, 3000), "evidence-reset");
@@ -273,6 +273,30 @@ static void test_sealing_ends_links(void **unused)
     govern_ok("vault.unseal", "{}");
 }
 
+/* The vault's own host, by the same rule. Last: the vault is sealed to what this changes. */
+static void test_own_host(void **unused)
+{
+    (void)unused;
+    char text[1024];
+    const uint8_t digest[32] = {1};
+    snprintf(text, sizeof(text),
+        "trust_domain: test.example\nworkloads:\n  - { id: " ME ", attest: { uid: %u, freshness: 2s } }\n"
+        "roles:\n" ROLE("sign", "workload", "ec-p256", "ecdsa-sha256", "") "grants:\n  - { workload: " ME
+                                                                           ", role: sign }\n",
+        (unsigned)getuid());
+    govern_ok("policy.apply", text);
+    lh_peer *peer = peer_of(getpid(), answers, NULL);
+    assert_lh_ok(sign_with(peer, "sign"));
+    lh_lease *lease = lease_of(getpid(), "sign");
+    assert_non_null(lease);
+    swtpm_sleep_ms(3000);
+    assert_int_equal(lh_lease_state_of(lease), LH_LEASE_LIVE); /* nobody asked for it: it was quoted anew */
+    assert_lh_ok(lh_tpm_pcr_extend(w.vault->tpm, 7, digest));
+    assert_string_equal(wait_ended(lease, 3000), "evidence-pcr");
+    lh_peer_unref(peer);
+    lh_lease_unref(lease);
+}
+
 int main(void)
 {
 #define FRESH(name) cmocka_unit_test_setup_teardown(name, short_freshness, long_freshness)
@@ -287,6 +311,7 @@ int main(void)
         CASE(test_restart_of_the_vault),
         CASE(test_sealing_ends_links),
         FRESH(test_reboot_and_copy),
+        cmocka_unit_test(test_own_host),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
