@@ -544,8 +544,10 @@ static void *stranger_run(void *arg)
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(ctx, s->version);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-    if (s->groups)
-        SSL_CTX_set1_groups_list(ctx, s->groups);
+    char groups[16];
+    snprintf(groups, sizeof(groups), "%s", s->groups ? s->groups : "");
+    if (groups[0])
+        SSL_CTX_set1_groups_list(ctx, groups);
     if (s->suites)
         SSL_CTX_set_ciphersuites(ctx, s->suites);
     X509 *x509 = NULL;
