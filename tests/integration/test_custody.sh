@@ -1,0 +1,114 @@
+#!/bin/bash
+# Roles with custody tpm: an application at a host signs, by the module that knows nothing of it, and the TPM of its host
+# does it. The vault gives the key and approves its use; after a revocation, and when uses are spent, no more comes of it.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/token.sh"
+lh_setup
+. "$(dirname "$0")/agent.sh"
+lh_tpm_start
+lh_config
+echo "listen: [\"unix:$T/run/hosts.sock\"]" >>"$T/leaseholdd.yaml"
+lh_daemon_start
+lh_officers alice bob carol
+lh_init 2
+lh_references
+lh_parent root
+lh_host_setup
+lh_host_tpm_start
+role() { # NAME KEY ALLOW REST
+    echo "  - { name: $1, parent: root, derive: { per: workload, key: $2 }, allow: [$3], ttl: 10m, custody: tpm${4:-} }"
+}
+{
+    echo "trust_domain: test.example"
+    echo "workloads:"
+    echo "  - { id: spiffe://test.example/app, attest: { uid: $(id -u), freshness: 20s } }"
+    echo "roles:"
+    role tpm-p256 ec-p256 "ecdsa, ecdsa-sha256"
+    role tpm-p384 ec-p384 "ecdsa-sha384"
+    role tpm-aes aes-256 "aes-cbc-pad, aes-ctr"
+    role tpm-hmac hmac-sha256 "hmac-sha256"
+    role tpm-few ec-p256 "ecdsa" ", uses: 3"
+    echo "grants:"
+    for r in tpm-p256 tpm-p384 tpm-aes tpm-hmac tpm-few; do
+        echo "  - { workload: spiffe://test.example/app, role: $r }"
+    done
+} >"$T/policy.yaml"
+expect_ok "policy has roles with custody tpm" leasehold policy check "$T/policy.yaml"
+lh_policy "$T/policy.yaml"
+sed 's/key: ec-p384/key: ed25519/; s/ecdsa-sha384/eddsa/' "$T/policy.yaml" >"$T/wrong.yaml"
+expect_fail "a key that a TPM cannot hold is refused" "a key that a TPM can hold" leasehold policy check "$T/wrong.yaml"
+lh_agent_config "unix:$T/run/hosts.sock"
+lh_host_enrol web-1 --reference this-host
+lh_agent_start
+wait_until 20 "the agent is let in" lh_agent_says "connected to the vault .* as host web-1"
+at_host() { LEASEHOLD_SOCKET=$AGENT_SOCKET "$@"; }
+echo data >"$T/data"
+
+# --- at the vault itself ---------------------------------------------------------------------------------------
+start here "$(id -un)" session
+answers here "key [0-9]+ .*" find tpm-p256
+answers here CKR_ACTION_PROHIBITED sign ecdsa
+finish here
+leasehold explain --json >"$T/explained" 2>&1 || true
+lh_grep -q custody-host "$T/explained" || leasehold log show 2>/dev/null | lh_grep -q custody-host || die "$(cat "$T/explained")"
+step "a process that comes to the vault itself is refused: custody-host"
+
+# --- at the host ---------------------------------------------------------------------------------------------------
+# pkcs11-tool signs with the first key there is, unless an id is given.
+id_of() { # ROLE
+    at_host lh_module_tool -O 2>/dev/null | awk -v want="$1" '$1 == "label:" { found = $2 == want } found && $1 == "ID:" { print $2; exit }'
+}
+sign_and_verify() { # ROLE MECHANISM
+    local id
+    id=$(id_of "$1")
+    at_host lh_module_tool --sign --mechanism "$2" --id "$id" -i "$T/data" -o "$T/signature" --signature-format openssl &&
+        at_host lh_module_tool --verify --mechanism "$2" --id "$id" -i "$T/data" --signature-file "$T/signature" \
+            --signature-format openssl
+}
+expect_ok "P-256" sign_and_verify tpm-p256 ECDSA-SHA256
+expect_ok "P-384" sign_and_verify tpm-p384 ECDSA-SHA384
+vault_socket=$LEASEHOLD_SOCKET
+start_at_host() {
+    export LEASEHOLD_SOCKET=$AGENT_SOCKET
+    start "$1" "$(id -un)" "$2"
+    export LEASEHOLD_SOCKET=$vault_socket
+}
+start_at_host app session
+answers app "key [0-9]+ .*" find tpm-p256
+answers app "key [0-9]+.*" public tpm-p256
+for _ in 1 2 3 4 5; do
+    answers app CKR_OK sign ecdsa
+    answers app CKR_OK verify
+done
+# One entry for each key that was given: two by pkcs11-tool, one for the five signatures.
+keys_given() { [ "$(leasehold log show --json | grep -c 'lease.in-tpm')" = 3 ]; }
+wait_until 5 "the log tells of keys that were given" keys_given
+step "five signatures; the key was given once for them"
+answers app "key [0-9]+ .*" find tpm-hmac
+answers app CKR_OK sign hmac
+printf '%s' "sixteen bytes .." >"$T/iv"
+expect_ok "AES" at_host lh_module_tool --encrypt --mechanism AES-CBC-PAD --iv "$(od -An -tx1 "$T/iv" | tr -d ' \n')" \
+    --id "$(id_of tpm-aes)" -i "$T/data" --output-file "$T/encrypted"
+expect_ok "and back" at_host lh_module_tool --decrypt --mechanism AES-CBC-PAD --iv "$(od -An -tx1 "$T/iv" | tr -d ' \n')" \
+    --id "$(id_of tpm-aes)" -i "$T/encrypted" --output-file "$T/decrypted"
+cmp "$T/data" "$T/decrypted" || die "what was decrypted is not what was encrypted"
+
+# --- counted ---------------------------------------------------------------------------------------------------------
+answers app "key [0-9]+ .*" find tpm-few
+for _ in 1 2 3; do answers app CKR_OK sign ecdsa; done
+answers app CKR_ACTION_PROHIBITED sign ecdsa
+answers app CKR_ACTION_PROHIBITED sign ecdsa
+step "three uses, and no fourth"
+
+# --- revoked -----------------------------------------------------------------------------------------------------------
+answers app "key [0-9]+ .*" find tpm-p256
+answers app CKR_OK sign ecdsa
+expect_ok "one officer holds the role" leasehold hold add --role tpm-p256 --officer alice --key "$T/keys/alice" --yes --reason "an incident"
+refused() { ask app sign ecdsa && [ "$ANSWER" != CKR_OK ]; }
+wait_until 5 "a role that is held signs no more" refused
+answers app "CKR_(ACTION_PROHIBITED|KEY_HANDLE_INVALID)" sign ecdsa
+
+# --- the vault is gone -------------------------------------------------------------------------------------------------
+finish app
+lh_agent_stop
+lh_daemon_stop
