@@ -7,24 +7,19 @@
 #include "daemon/listener.h"
 #include "daemon/net.h"
 #include "daemon/remote.h"
-#include "identity/attest.h"
+#include "identity/fork.h"
 #include "proc/fd.h"
-#include "proc/privilege.h"
 #include "proc/sandbox.h"
+#include "proc/service.h"
 #include "serve/greeter.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -44,7 +39,7 @@ typedef struct {
     arguments args;
     lh_config *config;
     int listen_fd;
-    int attest_fd;
+    lh_attest_child attest;
     int signal_fd;
     int attest_pidfd;
     int changed_fd; /* the vault's state may have changed */
@@ -95,157 +90,10 @@ static int read_arguments(int argc, char **argv, arguments *ret)
     return -1;
 }
 
-/* --- the attest process -----------------------------------------------------------------------------------
- */
-
-/* What it is told before it serves: whom to become. Root tells, so it comes once and has a fixed size. */
-typedef struct {
-    uid_t uid;
-    gid_t gid;
-    uint32_t drop;
-} become;
-
-static lh_err attest_become(const become *b)
-{
-    if (b->drop) {
-        /* To read any process's /proc, and executables in folders that are not everybody's. */
-        static const int caps[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
-        const lh_privilege_spec spec = {
-            .uid = b->uid, .gid = b->gid, .caps = caps, .n_caps = LH_ARRAY_LEN(caps)};
-        LH_TRY(lh_privilege_drop(&spec));
-    }
-    return lh_privilege_harden();
-}
-
-static int attest_process(int fd, pid_t parent)
-{
-    lh_log_set_name("leaseholdd[attest]");
-    signal(SIGINT, SIG_IGN); /* main closes the socket when it ends */
-    prctl(PR_SET_NAME, "leasehold-att");
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        return EXIT_TROUBLE;
-    become b;
-    ssize_t n = recv(fd, &b, sizeof(b), 0);
-    if (n != (ssize_t)sizeof(b))
-        return n == 0 ? 0 : EXIT_TROUBLE;
-    LH_AUTO(lh_attest_freep) lh_attest *attest = NULL;
-    if (!lh_ok(attest_become(&b)) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
-        !lh_ok(lh_attest_new(&attest)) || !lh_ok(lh_sandbox_enter(LH_SANDBOX_ATTEST))) {
-        lh_log_error(LH_LEVEL_ERROR, "the attest process cannot start");
-        return EXIT_TROUBLE;
-    }
-    return lh_attest_serve(attest, fd);
-}
-
-/* ret_fd: our end of the socket to it. */
-static lh_err fork_attest(pid_t *ret_pid, int *ret_fd)
-{
-    int pair[2];
-    LH_TRY(lh_fd_pair(pair));
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid < 0)
-        return LH_RAISE(LH_E_IO, errno);
-    if (pid == 0) {
-        close(pair[0]);
-        _exit(attest_process(pair[1], parent));
-    }
-    close(pair[1]);
-    *ret_pid = pid;
-    *ret_fd = pair[0];
-    return LH_SUCCESS;
-}
-
-/* --- privileges -------------------------------------------------------------------------------------------
- */
-
-/* Make a folder for the daemon's user, where there is nothing. One that exists is left as it is: we may be
- * root and it somebody else's. ret_made: whether there was none. */
-static lh_err make_folder(const char *path, mode_t mode, const become *b, bool *ret_made)
-{
-    *ret_made = mkdir(path, 0700) == 0;
-    if (!*ret_made && errno == EEXIST)
-        return LH_SUCCESS;
-    if (!*ret_made)
-        return LH_FAIL(LH_E_IO, "cannot make the folder %s: %s", path, strerrordesc_np(errno));
-    /* By descriptor, so that what is changed is a folder of ours, whatever the path has become; the mode so,
-     * since the umask takes bits from mkdir's. */
-    LH_AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0 || fchmod(fd, mode) != 0)
-        return LH_FAIL(LH_E_IO, "cannot set the mode of the folder %s: %s", path, strerrordesc_np(errno));
-    if (b->drop && (status.st_uid != geteuid() || fchown(fd, b->uid, b->gid) != 0))
-        return LH_FAIL(LH_E_IO, "cannot give the folder %s to the daemon's user", path);
-    return LH_SUCCESS;
-}
-
-/* A state folder that was there must be the daemon's user's alone already. */
-static lh_err check_state_folder(const char *path, const become *b)
-{
-    struct stat status;
-    if (lstat(path, &status) != 0)
-        return LH_FAIL(LH_E_IO, "cannot look at the folder %s: %s", path, strerrordesc_np(errno));
-    if (!S_ISDIR(status.st_mode))
-        return LH_FAIL(LH_E_INVALID,
-            "state_dir %s is %s: name the folder itself in the configuration (state_dir:)", path,
-            S_ISLNK(status.st_mode) ? "a symbolic link" : "no folder");
-    if (status.st_uid != b->uid)
-        return LH_FAIL(LH_E_DENIED,
-            "state_dir %s belongs to user %u, not to the daemon's user %u: if it is the vault's, run "
-            "`chown -R %u:%u %s`",
-            path, status.st_uid, b->uid, b->uid, b->gid, path);
-    if ((status.st_mode & 077) != 0)
-        return LH_FAIL(LH_E_DENIED, "state_dir %s is open to other users (mode %04o): run `chmod 700 %s`",
-            path, status.st_mode & 07777U, path);
-    return LH_SUCCESS;
-}
-
-static lh_err find_user(const daemon_parts *d, become *ret)
-{
-    const lh_config *config = d->config;
-    *ret = (become){.uid = geteuid(), .gid = getegid()};
-    /* A development vault runs as whoever started it, root too: there is nothing in it to protect. */
-    if (geteuid() != 0 || d->args.development)
-        return LH_SUCCESS;
-    const struct passwd *user = getpwnam(config->user);
-    if (!user)
-        return LH_FAIL(LH_E_NOT_FOUND,
-            "there is no user %s for the daemon to run as: create one (useradd --system %s) or name another "
-            "in the "
-            "configuration (user:)",
-            config->user, config->user);
-    if (user->pw_uid == 0)
-        return LH_FAIL(LH_E_INVALID,
-            "the daemon does not serve as root: name another user in the configuration (user:)");
-    *ret = (become){.uid = user->pw_uid, .gid = user->pw_gid, .drop = 1};
-    if (!config->group)
-        return LH_SUCCESS;
-    const struct group *group = getgrnam(config->group);
-    if (!group)
-        return LH_FAIL(LH_E_NOT_FOUND, "there is no group %s (configuration: group)", config->group);
-    ret->gid = group->gr_gid;
-    return LH_SUCCESS;
-}
-
-static lh_err drop_privileges(const lh_config *config, const become *b)
-{
-    if (b->drop) {
-        /* The user's own groups stay: the TPM's device belongs to one of them. */
-        gid_t groups[64];
-        int count = (int)LH_ARRAY_LEN(groups);
-        if (getgrouplist(config->user, b->gid, groups, &count) < 0)
-            return LH_FAIL(LH_E_LIMIT, "user %s is in too many groups", config->user);
-        const lh_privilege_spec spec = {
-            .uid = b->uid, .gid = b->gid, .groups = groups, .n_groups = (size_t)count};
-        LH_TRY(lh_privilege_drop(&spec));
-    }
-    return lh_privilege_harden();
-}
-
 /* --- main -------------------------------------------------------------------------------------------------
  */
 
-#define LOCKED_MEMORY ((rlim_t)256 << 20) /* bytes that main may lock, if it is let */
+#define LOCKED_MEMORY ((uint64_t)256 << 20) /* bytes that main may lock, if it is let: for keys */
 #define DEFAULT_CONFIG "/etc/leasehold/leaseholdd.yaml"
 
 static lh_err load_config(daemon_parts *d)
@@ -265,12 +113,12 @@ static lh_err load_config(daemon_parts *d)
 }
 
 /* Folders and the socket, while we may still make them. A socket that systemd passes is used as it is. */
-static lh_err prepare_places(daemon_parts *d, const become *b)
+static lh_err prepare_places(daemon_parts *d, const lh_service_user *user)
 {
     bool made = false;
-    LH_TRY(make_folder(d->config->state_dir, 0700, b, &made));
+    LH_TRY(lh_service_make_folder(d->config->state_dir, 0700, user, &made));
     if (!made)
-        LH_TRY(check_state_folder(d->config->state_dir, b));
+        LH_TRY(lh_service_check_folder(d->config->state_dir, user));
     if (d->args.check)
         return LH_SUCCESS;
     int passed = sd_listen_fds(1);
@@ -288,7 +136,7 @@ static lh_err prepare_places(daemon_parts *d, const become *b)
     char *slash = strrchr(folder, '/');
     if (slash && slash != folder) {
         *slash = '\0';
-        LH_TRY(make_folder(folder, 0755, b, &made)); /* others must get to the socket in it */
+        LH_TRY(lh_service_make_folder(folder, 0755, user, &made)); /* others must get to the socket in it */
     }
     return lh_greeter_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
 }
@@ -297,7 +145,7 @@ static lh_err prepare_places(daemon_parts *d, const become *b)
  */
 
 /* Where other hosts are served: bind, while we may, and fork the process before there are threads or keys. */
-static lh_err start_net(daemon_parts *d, const become *b)
+static lh_err start_net(daemon_parts *d, const lh_service_user *user)
 {
     lh_err err = LH_SUCCESS;
     for (size_t i = 0; lh_ok(err) && i < d->config->listen_count && i < LH_LIMIT_LISTEN; i++) {
@@ -306,9 +154,9 @@ static lh_err start_net(daemon_parts *d, const become *b)
         d->socket_count += lh_ok(err);
     }
     if (lh_ok(err) && d->socket_count > 0) {
-        const lh_net_user user = {.uid = b->uid, .gid = b->gid, .drop = b->drop != 0};
-        const int others[] = {d->listen_fd, d->attest_fd, d->signal_fd, d->attest_pidfd};
-        return lh_net_fork(d->sockets, d->socket_count, &user, others, LH_ARRAY_LEN(others), &d->net);
+        const lh_net_user of_net = {.uid = user->uid, .gid = user->gid, .drop = user->drop != 0};
+        const int others[] = {d->listen_fd, d->attest.fd, d->signal_fd, d->attest_pidfd};
+        return lh_net_fork(d->sockets, d->socket_count, &of_net, others, LH_ARRAY_LEN(others), &d->net);
     }
     for (size_t i = 0; i < d->socket_count; i++)
         lh_fd_close(d->sockets[i].fd);
@@ -422,7 +270,7 @@ static lh_err run(daemon_parts *d, int *ret_status)
 {
     /* While the privileges that main gives up now are still there to reach the attest process. */
     LH_AUTO(lh_identity_client_freep) lh_identity_client *identity = NULL;
-    LH_TRY(lh_identity_client_new(lh_fd_take(&d->attest_fd), &identity));
+    LH_TRY(lh_identity_client_new(lh_fd_take(&d->attest.fd), &identity));
     if (d->config->pods)
         LH_TRY(lh_identity_client_set_pods(identity, d->config->pods));
     LH_AUTO(lh_buf_free) lh_buf authorities = LH_BUF_INIT(LH_LIMIT_EK_AUTHORITY_BYTES);
@@ -455,48 +303,23 @@ static lh_err run(daemon_parts *d, int *ret_status)
     return LH_SUCCESS;
 }
 
-/* A connection takes three descriptors and a holder of leases one: the usual soft limit of 1024 would be less
- * than what one user is allowed. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(
-            RLIMIT_NOFILE, &limit); /* without it there are fewer connections, and a line in the log */
-    }
-}
-
-/* Keys in memory are locked there, and what may be locked bounds how many are kept at once. Root, as which a
- * service starts, may raise it. */
-static void raise_locked_memory(void)
-{
-    const struct rlimit wanted = {LOCKED_MEMORY, LOCKED_MEMORY};
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_MEMORY)
-        return;
-    if (limit.rlim_max < LOCKED_MEMORY && setrlimit(RLIMIT_MEMLOCK, &wanted) == 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_MEMLOCK, &limit); /* without it fewer keys are kept */
-}
-
-static lh_err prepare(daemon_parts *d, pid_t attest)
+static lh_err prepare(daemon_parts *d)
 {
     LH_TRY(load_config(d));
     LH_TRY(lh_config_check(d->config, d->args.development));
-    raise_descriptors();
-    raise_locked_memory();
+    lh_service_raise_descriptors();
+    lh_service_raise_locked(LOCKED_MEMORY);
     lh_log_set_level(d->config->log_level);
-    become b;
-    LH_TRY(find_user(d, &b));
-    LH_TRY(prepare_places(d, &b));
-    if (send(d->attest_fd, &b, sizeof(b), MSG_NOSIGNAL) != (ssize_t)sizeof(b))
-        return LH_RAISE(LH_E_IO, errno);
-    LH_TRY(lh_pidfd_open(attest, &d->attest_pidfd));
+    /* A development vault runs as whoever started it, root too: there is nothing in it to protect. */
+    lh_service_user user = {.uid = geteuid(), .gid = getegid()};
+    if (!d->args.development)
+        LH_TRY(lh_service_find_user("daemon", d->config->user, d->config->group, &user));
+    LH_TRY(prepare_places(d, &user));
+    LH_TRY(lh_attest_start(&d->attest, user.uid, user.gid, user.drop));
+    LH_TRY(lh_pidfd_open(d->attest.pid, &d->attest_pidfd));
     if (!d->args.check)
-        LH_TRY(start_net(d, &b));
-    LH_TRY(drop_privileges(d->config, &b));
+        LH_TRY(start_net(d, &user));
+    LH_TRY(lh_service_drop(d->config->user, &user));
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
@@ -511,8 +334,11 @@ static lh_err prepare(daemon_parts *d, pid_t attest)
 
 int main(int argc, char **argv)
 {
-    daemon_parts d = {
-        .listen_fd = -1, .attest_fd = -1, .signal_fd = -1, .attest_pidfd = -1, .changed_fd = -1};
+    daemon_parts d = {.listen_fd = -1,
+        .attest = {.pid = -1, .fd = -1},
+        .signal_fd = -1,
+        .attest_pidfd = -1,
+        .changed_fd = -1};
     int status = read_arguments(argc, argv, &d.args);
     if (status >= 0)
         return status;
@@ -520,11 +346,10 @@ int main(int argc, char **argv)
     /* tpm2-tss would print lines of its own for answers that we expect and tell better. */
     setenv("TSS2_LOG", "all+none", 0);
     signal(SIGPIPE, SIG_IGN);
-    pid_t attest = -1;
-    lh_err err = fork_attest(&attest, &d.attest_fd);
+    lh_err err = lh_attest_fork("leaseholdd[attest]", &d.attest);
     lh_log_set_name("leaseholdd");
     if (lh_ok(err))
-        err = prepare(&d, attest);
+        err = prepare(&d);
     if (lh_ok(err))
         err = run(&d, &status);
     if (!lh_ok(err)) {
@@ -532,13 +357,13 @@ int main(int argc, char **argv)
         status = EXIT_TROUBLE;
     }
     lh_fd_close(d.listen_fd);
-    lh_fd_close(d.attest_fd);
+    lh_fd_close(d.attest.fd);
     lh_fd_close(d.signal_fd);
     lh_fd_close(d.attest_pidfd);
     lh_net_free(d.net);
     lh_fd_close(d.changed_fd);
     lh_config_free(d.config);
-    if (attest > 0)
-        waitpid(attest, NULL, 0);
+    if (d.attest.pid > 0)
+        waitpid(d.attest.pid, NULL, 0);
     return status;
 }
