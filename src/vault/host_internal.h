@@ -123,11 +123,13 @@ struct lh_host {
     char stray[64];          /* what was wrong with the last evidence that nobody waited for; "": none came */
 };
 
+enum lh_nonce_state { NONCE_NONE, NONCE_ASKED, NONCE_USED, NONCE_EXPIRED };
+
 typedef struct {
     uint8_t nonce[32];
     const lh_host *host;
     uint32_t stream;
-    enum { NONCE_NONE, NONCE_ASKED, NONCE_USED, NONCE_EXPIRED } state;
+    enum lh_nonce_state state;
 } lh_host_nonce;
 
 struct lh_hosts {
@@ -183,7 +185,7 @@ void lh_host_request_fail(
     lh_host_request *request, enum lh_code code, const char *reason, const char *message);
 void lh_host_fail_requests(lh_host_link *link, const char *reason, const char *message);
 /* What became of a nonce: for the reason of a refusal. Under hosts->mutex. */
-void lh_hosts_mark_nonce(lh_hosts *hosts, const uint8_t nonce[32], int state);
+void lh_hosts_mark_nonce(lh_hosts *hosts, const uint8_t nonce[32], enum lh_nonce_state state);
 
 /* --- host_live.c ---------------------------------------------------------------------------------------- */
 

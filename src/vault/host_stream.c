@@ -284,7 +284,7 @@ void lh_host_request_free(lh_host_request *r)
     free(r);
 }
 
-void lh_hosts_mark_nonce(lh_hosts *hosts, const uint8_t nonce[32], int state)
+void lh_hosts_mark_nonce(lh_hosts *hosts, const uint8_t nonce[32], enum lh_nonce_state state)
 {
     for (size_t i = 1; i <= HOST_NONCES; i++) { /* the newest first */
         lh_host_nonce *n = &hosts->nonces[(hosts->next_nonce + HOST_NONCES - i) % HOST_NONCES];

@@ -303,7 +303,7 @@ static inline void agent_connect(agent *a)
 {
     uint8_t answer[32];
     a->stopping = a->deaf = a->busy = false;
-    a->tamper = NULL;
+    a->tamper = (agent_tamper)0;
     a->head = a->tail = 0;
     a->asked[0] = a->asked[1] = 0;
     a->ended[0] = '\0';

@@ -260,7 +260,7 @@ static void refused_by(agent *a, agent_tamper tamper, const char *reason)
     assert_lh_refused(sign_with(asker, "sign"), LH_E_ATTESTATION, reason);
     assert_string_equal(wait_ended(lease, 0), reason);
     assert_verdict(a->name, reason);
-    a->tamper = NULL;
+    a->tamper = (agent_tamper)0;
     /* Good evidence, and all is well again. */
     assert_lh_ok(sign_with(asker, "sign"));
     assert_verdict(a->name, "good");
@@ -289,7 +289,7 @@ static void keep_one(agent *a, pid_t pid)
     agent_stream *s = NULL;
     lh_peer *peer = NULL;
     lh_lease *lease = issued(a, pid, &s, &peer);
-    a->tamper = NULL;
+    a->tamper = (agent_tamper)0;
     lh_lease_unref(lease);
     lh_peer_unref(peer);
 }
