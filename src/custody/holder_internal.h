@@ -80,8 +80,22 @@ lh_holder_stream *lh_holder_find_stream(lh_holder *holder, uint32_t number);
 lh_holder_key *lh_holder_find_key(const lh_holder_stream *stream, uint64_t handle);
 
 /* holder_work.c: on the holder's thread. */
+void lh_holder_key_free(lh_holder_key *key);
+/* The next request for its handle goes to the vault. */
+void lh_holder_drop(lh_holder *holder, lh_holder_key *key);
+/* Take a key out of its stream's list and free it; the same for all that are dropped. */
+void lh_holder_discard(lh_holder *holder, lh_holder_stream *stream, lh_holder_key *key);
+void lh_holder_discard_dropped(lh_holder *holder, lh_holder_stream *stream);
+/* Carry a request out. given: the vault has given the key for it. */
+void lh_holder_serve(lh_holder *holder, lh_holder_stream *stream, lh_bytes message, bool given);
+/* Answer it with an error, upon which an operation in parts has ended. */
+void lh_holder_fail(
+    lh_holder *holder, lh_holder_stream *stream, lh_bytes message, lh_err err, const lh_err_detail *detail);
 void lh_holder_carry_out(lh_holder *holder, lh_holder_job *job);
 /* When the thread has ended. */
 void lh_holder_drop_streams(lh_holder *holder);
+
+/* holder_frame.c: on the holder's thread. */
+LH_MUST lh_err lh_holder_take_frame(lh_holder *holder, const lh_holder_job *job);
 
 #endif
