@@ -200,7 +200,8 @@ void lh_custody_keep(lh_hosts *hosts, lh_host *host, const lh_rules *rules)
         const int64_t may = approval_ms(rules, host, l->lease, now);
         const int64_t left = l->approved_ms - now;
         /* What would gain little is not signed: the lease's end, or the evidence's, is what limits it. */
-        if (left >= LH_CUSTODY_RENEW_MS || left < -LH_CUSTODY_APPROVAL_MS || may < left + 2000)
+        if (left >= LH_CUSTODY_RENEW_MS || left < -LH_CUSTODY_APPROVAL_MS ||
+            may < left + least(2000, may / 4))
             continue;
         lh_link_approval frame;
         if (c->time_at_ms == 0 || now - c->time_at_ms > LH_CUSTODY_TIME_MS)

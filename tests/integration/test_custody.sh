@@ -21,7 +21,7 @@ role() { # NAME KEY ALLOW REST
 {
     echo "trust_domain: test.example"
     echo "workloads:"
-    echo "  - { id: spiffe://test.example/app, attest: { uid: $(id -u), freshness: 20s } }"
+    echo "  - { id: spiffe://test.example/app, attest: { uid: $(id -u), freshness: 5s } }"
     echo "roles:"
     role tpm-p256 ec-p256 "ecdsa, ecdsa-sha256"
     role tpm-p384 ec-p384 "ecdsa-sha384"
@@ -84,6 +84,12 @@ done
 keys_given() { [ "$(leasehold log show --json | grep -c 'lease.in-tpm')" = 3 ]; }
 wait_until 5 "the log tells of keys that were given" keys_given
 step "five signatures; the key was given once for them"
+for _ in 1 2 3 4 5 6; do
+    sleep 1
+    answers app CKR_OK sign ecdsa
+done
+keys_given || die "the key was given anew: its use was not approved in time"
+step "approvals follow while the evidence, of 5 seconds at most, is renewed"
 answers app "key [0-9]+ .*" find tpm-hmac
 answers app CKR_OK sign hmac
 printf '%s' "sixteen bytes .." >"$T/iv"
