@@ -7,6 +7,7 @@
 #include "agent/internal.h"
 #include "base/log_line.h"
 #include "proc/fd.h"
+#include "secure_heap.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -281,6 +282,7 @@ static void begin(void)
     if (!lh_ok(lh_loop_new(&agent.loop)) || !lh_ok(lh_users_new(works, LH_AGENT_WORKS, &agent.users)) ||
         !lh_ok(lh_pool_new(1, 64, false, &agent.host)) || !lh_ok(lh_crypto_new(&agent.options.crypto)))
         abort();
+    secure_heap_is_seen();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
