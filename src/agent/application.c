@@ -263,6 +263,8 @@ static void begin_stream(lh_application *a, lh_bytes message)
     if (lh_ok(err)) {
         a->state = LH_APPLICATION_OPENING;
         a->open_unsent = true;
+        (void)lh_custody_request(
+            a, message); /* no key of a new stream is there yet: it only keeps it in mind */
         err = keep(a, message);
     }
     if (lh_ok(err))

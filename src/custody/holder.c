@@ -138,6 +138,15 @@ static bool remember(lh_holder *h, uint32_t stream, uint64_t handle, lh_bytes me
     return have;
 }
 
+/* An operation of a stream that has ended is nobody's: the vault says so. */
+static bool has_stream(lh_holder *h, uint32_t stream)
+{
+    pthread_mutex_lock(&h->mutex);
+    const bool has = lh_holder_find_stream(h, stream) != NULL;
+    pthread_mutex_unlock(&h->mutex);
+    return has;
+}
+
 bool lh_holder_request(lh_holder *h, uint32_t stream, lh_bytes message)
 {
     lh_message_header header;
@@ -146,7 +155,7 @@ bool lh_holder_request(lh_holder *h, uint32_t stream, lh_bytes message)
     bool ours;
     if (!lh_ok(lh_message_decode(message, &header, &body)) || !asks_for(&header, body, &handle, &ours))
         return false;
-    if (!ours && (handle == 0 || !remember(h, stream, handle, message)))
+    if (ours ? !has_stream(h, stream) : handle == 0 || !remember(h, stream, handle, message))
         return false;
     /* Where it cannot be queued the vault is asked, which gives the key again, or says what is wrong. */
     return lh_ok(put_job(h, LH_HOLDER_REQUEST, stream, 0, message));

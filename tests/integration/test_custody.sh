@@ -99,6 +99,15 @@ expect_ok "and back" at_host lh_module_tool --decrypt --mechanism AES-CBC-PAD --
     --id "$(id_of tpm-aes)" -i "$T/encrypted" --output-file "$T/decrypted"
 cmp "$T/data" "$T/decrypted" || die "what was decrypted is not what was encrypted"
 
+# --- the vault goes and comes back: the first request of the new stream is a signature -----------------------------------
+answers app "key [0-9]+ .*" find tpm-p256
+answers app CKR_OK sign ecdsa
+lh_daemon_kill9
+answers app "CKR_DEVICE_(ERROR|REMOVED)" sign ecdsa
+lh_daemon_start
+signs() { ask app sign ecdsa && [ "$ANSWER" = CKR_OK ]; }
+wait_until 40 "the application signs again by itself" signs
+
 # --- counted ---------------------------------------------------------------------------------------------------------
 answers app "key [0-9]+ .*" find tpm-few
 for _ in 1 2 3; do answers app CKR_OK sign ecdsa; done

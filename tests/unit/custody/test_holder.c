@@ -503,6 +503,10 @@ static void test_nonsense(void **state)
     begin_ec(60);
     check_signature();
     lh_holder_link_closed(holder);
+    /* An operation of before, on another stream. */
+    const lh_op_update_request part = {.operation = LH_HOLDER_OPERATION | 1};
+    stream_number++;
+    assert_false(ask(LH_CALL_OP_UPDATE, &part));
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
