@@ -33,19 +33,23 @@ cat >"$work/expected" <<'STATES'
 19 open 4 0
 20 open 4 0
 21 open 4 0
-22 open 5 1
-23 open 5 1
-24 open 6 0
-25 open 7 0
-26 sealed - -
-27 open 7 0
+22 open 5 0
+23 open 5 0
+24 open 5 0
+25 open 5 0
+26 open 6 1
+27 open 6 1
 28 open 7 0
-29 down - -
+29 open 8 0
+30 sealed - -
+31 open 8 0
+32 open 8 0
+33 down - -
 STATES
 if ! diff -u "$work/expected" "$work/states"; then
     echo "the vault's states are not those of the story"
     cat "$work/out"
     exit 1
 fi
-[ "$(grep -c '^ok ' "$work/out")" = 29 ] || { cat "$work/out"; exit 1; }
+[ "$(grep -c '^ok ' "$work/out")" = 33 ] || { cat "$work/out"; exit 1; }
 cat "$work/out"
