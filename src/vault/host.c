@@ -208,11 +208,24 @@ static void cut(lh_host_link *link, const char *reason, const char *message)
     }
 }
 
-/* The verifier speaks of one enrolment: another TPM's begins anew. Under appraising. */
+/* Its logs are read from the beginning. Under appraising. */
+static void begin_logs(lh_host *host)
+{
+    atomic_store(&host->ima_offset, 0);
+    atomic_store(&host->wants_events, true);
+    atomic_store(&host->reset_wanted, false);
+}
+
+/* The verifier speaks of one enrolment: another TPM's begins anew. The logs are each link's own: the host may
+ * have been restarted since the last one, and its log be shorter than what was read of the one before. Under
+ * appraising. */
 static lh_err fit_verifier(lh_hosts *hosts, lh_host *host, const lh_host_link *link)
 {
-    if (host->verifier && atomic_load(&host->version) == link->version)
+    if (host->verifier && atomic_load(&host->version) == link->version) {
+        lh_host_verifier_reset(host->verifier);
+        begin_logs(host);
         return LH_SUCCESS;
+    }
     lh_host_verifier *verifier = NULL;
     LH_TRY(
         lh_host_verifier_new(hosts->vault->crypto, lh_filesets_digests(hosts->vault->filesets), &verifier));
@@ -220,9 +233,7 @@ static lh_err fit_verifier(lh_hosts *hosts, lh_host *host, const lh_host_link *l
     host->verifier = verifier;
     atomic_store(&host->version, link->version);
     host->have_last = false;
-    atomic_store(&host->ima_offset, 0);
-    atomic_store(&host->wants_events, true);
-    atomic_store(&host->reset_wanted, false);
+    begin_logs(host);
     return LH_SUCCESS;
 }
 

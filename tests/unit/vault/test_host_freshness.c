@@ -78,6 +78,23 @@ static void test_link_loss(void **unused)
     }
 }
 
+/* A host that was restarted has logs of another boot, maybe shorter than what was read of the last one's:
+ * each link's are asked for from their beginning. */
+static void test_logs_of_each_link(void **unused)
+{
+    (void)unused;
+    static const uint8_t part[100];
+    for (int i = 0; i < 2; i++) {
+        lh_host *host = web1.link->host;
+        assert_int_equal(atomic_load(&host->ima_offset), 0);
+        assert_true(atomic_load(&host->wants_events));
+        assert_lh_ok(lh_host_link_log(web1.link, LH_LOG_IMA, 0, LH_BYTES(part, sizeof(part))));
+        assert_int_equal(atomic_load(&host->ima_offset), sizeof(part));
+        agent_disconnect(&web1);
+        agent_connect(&web1);
+    }
+}
+
 /* A process that the agent lists with other facts, or does not list, loses its leases. */
 static bool other_list(agent *a, const lh_quote_request *r, lh_evidence *e, lh_buf *facts)
 {
@@ -307,6 +324,7 @@ int main(void)
         FRESH(test_facts_list),
         FRESH(test_torn_list),
         FRESH(test_drift),
+        CASE(test_logs_of_each_link),
         CASE(test_events_are_few),
         CASE(test_restart_of_the_vault),
         CASE(test_sealing_ends_links),
