@@ -251,7 +251,6 @@ static bool may_pass(const arrival *a, const char *reason)
 static lh_err appraise_locked(arrival *a, const lh_reference *reference)
 {
     lh_host *host = a->host;
-    reset_where_wanted(host);
     const lh_evidence_expectation expect = {
         .ak_public = lh_buf_bytes(&a->link->enrolment->ak_public),
         .leaf = a->leaf,
@@ -395,6 +394,8 @@ static void settle(arrival *a, lh_err err, const lh_reference *reference)
 
 static lh_err judge(arrival *a, const char *fault, const lh_reference *reference)
 {
+    if (atomic_load(&a->host->version) != a->link->version) /* what the verifier holds is of another TPM */
+        return LH_REFUSE(LH_E_GONE, "stream-closed", "the host has been enrolled anew");
     if (fault)
         return LH_REFUSE(
             LH_E_ATTESTATION, fault, "the evidence is not over the nonce that the host was given");
@@ -412,11 +413,14 @@ static lh_err judge(arrival *a, const char *fault, const lh_reference *reference
     return appraise_locked(a, reference);
 }
 
-/* It answers a->request, rightly or not. */
+/* It answers a->request, rightly or not. The rules are taken after the verifier was reset where they have
+ * changed: what it holds has never been weighed by others than those in force, or it will be reset again. */
 static void answered(arrival *a, const char *fault, lh_err decoded)
 {
-    const lh_reference *reference = a->rules ? lh_rules_host_reference(a->rules, a->host->name) : NULL;
     pthread_mutex_lock(&a->host->appraising);
+    reset_where_wanted(a->host);
+    a->rules = lh_vault_rules(a->hosts->vault);
+    const lh_reference *reference = a->rules ? lh_rules_host_reference(a->rules, a->host->name) : NULL;
     lh_err err = decoded;
     if (lh_ok(err))
         err = judge(a, fault, reference);
@@ -442,7 +446,6 @@ void lh_host_link_evidence(lh_host_link *link, uint32_t stream, lh_bytes facts, 
         return;
     lh_evidence_init(&a.evidence);
     lh_err decoded = lh_evidence_decode(evidence, &a.evidence);
-    a.rules = lh_vault_rules(hosts->vault);
     a.drift = calloc(LH_DRIFT_MAX, sizeof(*a.drift));
     const char *fault = NULL;
     pthread_mutex_lock(&hosts->mutex);

@@ -50,6 +50,7 @@ struct lh_host_stream {
     uint32_t number;
     uint64_t instance; /* what leases know it by */
     atomic_bool closed;
+    atomic_bool may_have_leases;
     lh_identity identity;
     uint8_t facts_hash[32];
     uint8_t ephemeral_hash[32];
@@ -118,7 +119,7 @@ struct lh_host {
     size_t leases;            /* as the keeper last counted, */
     int64_t freshness;        /* and the smallest freshness among them, seconds */
     lh_host_custody custody;
-    lh_host_tally connects, losses, refusals;
+    lh_host_tally connects, losses, refusals, drifts;
     char refused_reason[64]; /* of the last entry about a refusal */
     char stray[64];          /* what was wrong with the last evidence that nobody waited for; "": none came */
 };

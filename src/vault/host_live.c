@@ -82,8 +82,10 @@ void lh_host_log_refusal(lh_hosts *hosts, lh_host *host, const char *reason, con
     if (!lh_host_tally_due(&host->refusals, &held))
         return;
     lh_host_printable(host->refused_reason, sizeof(host->refused_reason), reason);
-    json_t *fields = json_pack("{s:s, s:s, s:s, s:s}", "host", host->name, "source", host->source, "reason",
-        host->refused_reason, "message", text);
+    json_t *fields =
+        json_pack("{s:s, s:s, s:s}", "host", host->name, "reason", host->refused_reason, "message", text);
+    if (fields && host->source[0])
+        json_object_set_new(fields, "source", json_string(host->source));
     add_held(fields, held);
     lh_hosts_event(hosts, "host.evidence-refused", fields);
 }
@@ -112,15 +114,21 @@ static json_t *drift_list(const lh_host *host, size_t max)
 void lh_host_log_drift(lh_hosts *hosts, lh_host *host)
 {
     uint8_t hash[32];
+    uint64_t held;
     const lh_bytes entries = LH_BYTES(host->drift, host->drift_count * sizeof(*host->drift));
     if (host->drift_count == 0 || !lh_ok(lh_sha256(hosts->vault->crypto, &entries, 1, hash)) ||
         memcmp(hash, host->drift_logged, sizeof(hash)) == 0)
         return;
+    if (lh_clock_boot_ms() - host->drifts.at_ms >= HOST_EVENT_MS / 6)
+        host->drifts.at_ms = 0;
+    if (!lh_host_tally_due(&host->drifts, &held))
+        return;
     memcpy(host->drift_logged, hash, sizeof(hash));
     size_t more = host->drift_count > HOST_DRIFT_LOGGED ? host->drift_count - HOST_DRIFT_LOGGED : 0;
-    lh_hosts_event(hosts, "host.drifted",
-        json_pack("{s:s, s:s, s:o, s:I}", "host", host->name, "verdict", host->verdict, "entries",
-            drift_list(host, HOST_DRIFT_LOGGED), "more", (json_int_t)more));
+    json_t *fields = json_pack("{s:s, s:s, s:o, s:I}", "host", host->name, "verdict", host->verdict,
+        "entries", drift_list(host, HOST_DRIFT_LOGGED), "more", (json_int_t)more);
+    add_held(fields, held);
+    lh_hosts_event(hosts, "host.drifted", fields);
 }
 
 void lh_hosts_write_events(lh_hosts *hosts)
@@ -174,10 +182,12 @@ static json_int_t count_leases(lh_vault *v, const char *host, uint64_t stream)
 static json_t *stream_line(lh_vault *v, const lh_host_stream *s)
 {
     char exe[256];
+    char unit[sizeof(s->identity.unit)];
     lh_host_printable(exe, sizeof(exe), s->identity.exe_path);
+    lh_host_printable(unit, sizeof(unit), s->identity.unit);
     return json_pack("{s:I, s:i, s:I, s:s, s:s, s:I}", "stream", (json_int_t)s->number, "pid",
-        (int)s->identity.pid, "uid", (json_int_t)s->identity.uid, "exe", exe, "unit", s->identity.unit,
-        "leases", count_leases(v, NULL, s->instance));
+        (int)s->identity.pid, "uid", (json_int_t)s->identity.uid, "exe", exe, "unit", unit, "leases",
+        count_leases(v, NULL, s->instance));
 }
 
 static json_t *streams_of(lh_vault *v, const lh_host *host)

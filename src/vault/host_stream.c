@@ -41,7 +41,9 @@ static void end_leases(lh_hosts *hosts, const char *host, uint64_t stream, const
 
 void lh_host_stream_end_leases(lh_host_stream *stream, const char *reason)
 {
-    end_leases(stream->hosts, NULL, stream->instance, reason);
+    if (atomic_load(
+            &stream->may_have_leases)) /* all leases are gone through: a host may close many streams */
+        end_leases(stream->hosts, NULL, stream->instance, reason);
 }
 
 void lh_host_end_leases(lh_hosts *hosts, lh_host *host, const char *reason)
@@ -416,6 +418,7 @@ static void wait_for(lh_host_stream *s, lh_host_request *r)
 lh_err lh_host_stream_attest(lh_host_stream *s, lh_host_answer *ret)
 {
     lh_hosts *hosts = s->hosts;
+    atomic_store(&s->may_have_leases, true); /* there is none without evidence */
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(hosts->vault);
     const lh_reference *reference = rules ? lh_rules_host_reference(rules, s->host->name) : NULL;
     if (!reference)

@@ -381,15 +381,13 @@ static inline void agent_process(pid_t pid, lh_identity *ret)
     ret->pid = pid;
 }
 
-static inline agent_stream *agent_open(agent *a, pid_t pid)
+static inline agent_stream *agent_open_as(agent *a, const lh_identity *identity)
 {
     uint8_t point[65], signature[64];
     agent_stream *s = agent_stream_of(a, 0);
     assert_non_null(s);
-    lh_identity identity;
-    agent_process(pid, &identity);
     lh_buf facts = LH_BUF_INIT(LH_FACTS_MAX);
-    lh_facts_encode(&identity, &facts);
+    lh_facts_encode(identity, &facts);
     const lh_bytes bytes = lh_buf_bytes(&facts);
     uint32_t number = a->next_number;
     agent_sign_open(a, number, bytes, point, signature);
@@ -398,11 +396,18 @@ static inline agent_stream *agent_open(agent *a, pid_t pid)
         lh_host_stream_open(a->link, number, bytes, LH_BYTES(point, 65), LH_BYTES(signature, 64), &stream));
     const lh_bytes key = LH_BYTES(point, 65);
     pthread_mutex_lock(&a->mutex);
-    *s = (agent_stream){number, identity, facts, {0}, stream};
+    *s = (agent_stream){number, *identity, facts, {0}, stream};
     assert_lh_ok(lh_sha256(a->c, &key, 1, s->ephemeral));
     a->next_number++;
     pthread_mutex_unlock(&a->mutex);
     return s;
+}
+
+static inline agent_stream *agent_open(agent *a, pid_t pid)
+{
+    lh_identity identity;
+    agent_process(pid, &identity);
+    return agent_open_as(a, &identity);
 }
 
 static inline lh_peer *agent_peer(agent_stream *s)
