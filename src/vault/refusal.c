@@ -1,6 +1,7 @@
 /* Refusals: remembered for `leasehold explain`, and charged to who causes them. One log entry tells of the
  * first refusal of a user, role and reason; what follows within a minute is counted and told in one entry at
- * its end, so that nobody floods the log. */
+ * its end, so that nobody floods the log. Users of another host are one: that host says who they are, and
+ * could say another each time. */
 #include "base/clock.h"
 #include "base/log_line.h"
 #include "vault/internal.h"
@@ -13,7 +14,7 @@ static lh_refusal *find(lh_vault *v, const lh_refusal_facts *f, int64_t now)
 {
     for (size_t i = 0; i < REFUSALS; i++) {
         lh_refusal *r = &v->refusals[i];
-        if (r->count > 0 && r->uid == f->uid && strcmp(r->host, f->host ? f->host : "") == 0 &&
+        if (r->count > 0 && (f->host || r->uid == f->uid) && strcmp(r->host, f->host ? f->host : "") == 0 &&
             now - r->window_ms < WINDOW_MS && strcmp(r->role, f->role) == 0 &&
             strcmp(r->reason, f->reason) == 0)
             return r;
@@ -65,6 +66,7 @@ void lh_vault_refuse(lh_vault *v, const lh_refusal_facts *facts)
         r->count++;
         r->unlogged++;
         r->pid = facts->pid;
+        r->uid = facts->uid;
     } else {
         r = &v->refusals[v->refusal_next];
         json_t *late = r->unlogged > 0 ? fields_of(r, r->unlogged) : NULL;

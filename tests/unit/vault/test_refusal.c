@@ -1,15 +1,20 @@
 /* Refusals are remembered for explain, and cost the log two entries a minute, however many there are. */
 #include "fixture.h"
 
-static void refuse(const char *role, uid_t uid, const char *exe)
+static void refuse_at(const char *host, const char *role, uid_t uid, const char *exe)
 {
     static lh_identity identity;
     snprintf(identity.exe_path, sizeof(identity.exe_path), "%s", exe);
     const lh_refusal_facts facts = {
-        &identity, 4711, uid, role, "no-grant", "grants[0]", "There is no grant for this role.", NULL};
+        &identity, 4711, uid, role, "no-grant", "grants[0]", "There is no grant for this role.", host};
     pthread_rwlock_rdlock(&w.vault->core_lock);
     lh_vault_refuse(w.vault, &facts);
     pthread_rwlock_unlock(&w.vault->core_lock);
+}
+
+static void refuse(const char *role, uid_t uid, const char *exe)
+{
+    refuse_at(NULL, role, uid, exe);
 }
 
 static void flush_all(void)
@@ -54,6 +59,22 @@ static void test_users_and_roles_apart(void **unused)
     refuse("sign", 1000, "/usr/bin/app");
     refuse("sign", 1001, "/usr/bin/app");
     refuse("other", 1000, "/usr/bin/app");
+    assert_int_equal(count_events("lease.refused"), before + 3);
+}
+
+/* A host says which user a process is: by another at each refusal it neither floods the log nor drives out
+ * what is remembered of others. */
+static void test_users_of_a_host_are_one(void **unused)
+{
+    (void)unused;
+    forget();
+    int before = count_events("lease.refused");
+    refuse("sign", 1000, "/usr/bin/app");
+    for (uid_t uid = 0; uid < 2 * REFUSALS; uid++)
+        refuse_at("web-1", "sign", uid, "/usr/bin/app");
+    refuse_at("web-2", "sign", 1000, "/usr/bin/app");
+    assert_int_equal(count_events("lease.refused"), before + 3);
+    refuse("sign", 1000, "/usr/bin/app");
     assert_int_equal(count_events("lease.refused"), before + 3);
 }
 
@@ -121,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thousand_make_two_entries),
         cmocka_unit_test(test_users_and_roles_apart),
+        cmocka_unit_test(test_users_of_a_host_are_one),
         cmocka_unit_test(test_more_than_are_kept),
         cmocka_unit_test(test_own_refusals_only),
     };
