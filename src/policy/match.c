@@ -220,12 +220,28 @@ static bool in_network(const lh_policy_source *network, const uint8_t address[16
            (rest == 0 || ((network->address[whole] ^ address[whole]) & mask) == 0);
 }
 
+/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT, as connections are told of. */
+static bool parse_source(const char *source, uint8_t address[16], bool *ret_v6)
+{
+    char text[INET6_ADDRSTRLEN];
+    const bool bracketed = source[0] == '[';
+    const char *first = strchr(source, ':');
+    *ret_v6 = bracketed || (first != NULL && strchr(first + 1, ':') != NULL);
+    const char *from = source + (bracketed ? 1 : 0);
+    size_t len = bracketed ? strcspn(from, "]") : *ret_v6 ? strlen(from) : strcspn(from, ":");
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, from, len);
+    text[len] = '\0';
+    return inet_pton(*ret_v6 ? AF_INET6 : AF_INET, text, address) == 1;
+}
+
 /* A source without an address (a unix socket, a device) is in no network. */
 static bool is_from(const lh_policy_workload *workload, const lh_policy_facts *facts)
 {
     uint8_t address[16] = {0};
-    bool v6 = facts->source != NULL && strchr(facts->source, ':') != NULL;
-    bool known = facts->source != NULL && inet_pton(v6 ? AF_INET6 : AF_INET, facts->source, address) == 1;
+    bool v6 = false;
+    bool known = facts->source != NULL && parse_source(facts->source, address, &v6);
     for (size_t i = 0; i < workload->source_count; i++) {
         const lh_policy_source *source = &workload->sources[i];
         if (source->local ? !facts->remote : facts->remote && known && in_network(source, address, v6))

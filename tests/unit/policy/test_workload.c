@@ -149,6 +149,14 @@ static void sources(void **state)
     odd.source = "local";
     lh_policy_facts v6 = remote_facts();
     v6.source = "2001:db8:1::5";
+    lh_policy_facts port = remote_facts(), v6_port = remote_facts(); /* as the net process tells of them */
+    port.source = "192.0.2.7:40312";
+    v6_port.source = "[2001:db8:1::5]:40312";
+    expect("uid: 1000, source: 192.0.2.0/24", &port, "");
+    expect("uid: 1000, source: 198.51.100.0/24", &port, "no-workload");
+    expect("uid: 1000, source: \"2001:db8::/32\"", &v6_port, "");
+    expect("uid: 1000, source: \"2001:db8:2::/48\"", &v6_port, "no-workload");
+    expect("uid: 1000, source: \"::/0\"", &port, "no-workload");
     expect("uid: 1000, source: local", &local, "");
     expect("uid: 1000, source: local", &remote, "no-workload");
     expect("uid: 1000, source: local", &odd, "no-workload");
