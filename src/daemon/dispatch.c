@@ -97,6 +97,8 @@ static void run(void *arg)
 
 void lh_dispatch_suspend(lh_connection *c, enum lh_work kind, lh_dispatch_fn work, lh_dispatch_fn done)
 {
+    if (kind == LH_WORK_LEASES && c->options.remote)
+        kind = LH_WORK_REMOTE;
     job *j = malloc(sizeof(*j));
     if (!j) {
         lh_dispatch_error(c, LH_RAISE(LH_E_NOMEM, 0), lh_err_last());

@@ -13,6 +13,7 @@
 /* Threads of each kind of work, and how many of them one user's work may keep busy. */
 static const lh_users_work works[LH_WORK_COUNT] = {
     [LH_WORK_LEASES] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 4, false},
+    [LH_WORK_REMOTE] = {LH_SERVER_LEASE_THREADS, LH_SERVER_LEASE_THREADS / 8, false},
     [LH_WORK_ADMIN] = {4, 2, false},
     [LH_WORK_PARTITIONS] = {32, 16, false}, /* many, since commits are made for all who wait */
     [LH_WORK_HOSTS] = {8, 8, false},

@@ -35,6 +35,7 @@ void lh_server_discharge_operation(lh_server *server, lh_account account);
 
 enum lh_work {
     LH_WORK_LEASES,     /* attesting, issuing, searching */
+    LH_WORK_REMOTE,     /* the same for processes of other hosts: a silent host keeps none of ours waiting */
     LH_WORK_ADMIN,      /* admin calls, which never wait behind the former */
     LH_WORK_PARTITIONS, /* calls to standalone partitions */
     LH_WORK_HOSTS,      /* what hosts send: appraising their evidence, for which the others wait */

@@ -244,6 +244,18 @@ lh_err __wrap_lh_peer_new(lh_vault *vault, const lh_peer_options *options, lh_pe
     return LH_SUCCESS;
 }
 
+lh_err __wrap_lh_peer_find(
+    lh_peer *peer, const lh_find_request *request, lh_buf *ret_objects, uint64_t *ret_cursor);
+lh_err __wrap_lh_peer_find(
+    lh_peer *peer, const lh_find_request *request, lh_buf *ret_objects, uint64_t *ret_cursor)
+{
+    (void)peer;
+    (void)request;
+    (void)ret_objects;
+    (void)ret_cursor;
+    return LH_REFUSE(LH_E_DENIED, "none", "there is none");
+}
+
 /* --- fixture ----------------------------------------------------------------------------------------------
  */
 
@@ -534,6 +546,80 @@ static void a_stream(void **unused)
     assert_string_equal(fake.stream_reason, "peer-exit");
 }
 
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool open;
+    unsigned inside;
+} gate;
+
+static void pass(void *arg)
+{
+    gate *g = arg;
+    pthread_mutex_lock(&g->mutex);
+    g->inside++;
+    pthread_cond_broadcast(&g->changed);
+    while (!g->open)
+        pthread_cond_wait(&g->changed, &g->mutex);
+    g->inside--;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+/* Keep every thread of a kind of work; let them go. */
+static void shut_gate(gate *g, enum lh_work work)
+{
+    *g = (gate){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < LH_SERVER_LEASE_THREADS; i++)
+        assert_ok(lh_pool_submit(lh_users_pool(lh_server_users(f.server), work), pass, g));
+    pthread_mutex_lock(&g->mutex);
+    while (g->inside < LH_SERVER_LEASE_THREADS)
+        pthread_cond_wait(&g->changed, &g->mutex);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+static void open_gate(gate *g)
+{
+    pthread_mutex_lock(&g->mutex);
+    g->open = true;
+    pthread_cond_broadcast(&g->changed);
+    while (g->inside > 0)
+        pthread_cond_wait(&g->changed, &g->mutex);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+static void ask_search(uint32_t stream, uint64_t id)
+{
+    LH_AUTO(lh_buf_free) lh_buf message = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    const lh_find_request request = {0};
+    assert_ok(lh_call_request(LH_CALL_FIND, id, &request, &message));
+    const lh_link_data value = {lh_buf_bytes(&message)};
+    say(LH_LINK_DATA, stream, &value);
+}
+
+/* What waits for other hosts, which may be silent, and what waits for processes of this one, are apart. */
+static void hosts_wait_apart(void **unused)
+{
+    (void)unused;
+    gate ours;
+    gate theirs;
+    struct pollfd polled = {.fd = -1, .events = POLLIN};
+    activate();
+    open_stream(1);
+    ask_random(1, 1);
+    hear_random(1, 1);
+    shut_gate(&ours, LH_WORK_LEASES);
+    ask_search(1, 2);
+    hear_type(LH_LINK_DATA, 1);
+    open_gate(&ours);
+    shut_gate(&theirs, LH_WORK_REMOTE);
+    ask_search(1, 3);
+    polled.fd = f.fd;
+    assert_int_equal(poll(&polled, 1, 200), 0);
+    open_gate(&theirs);
+    hear_type(LH_LINK_DATA, 1);
+}
+
 /* An application of another host is never an admin of this one, whatever its uid is there. */
 static void no_admin_calls(void **unused)
 {
@@ -753,6 +839,7 @@ int main(void)
         TEST(out_of_order),
         TEST(frames_that_are_none),
         TEST(a_stream),
+        TEST(hosts_wait_apart),
         TEST(no_admin_calls),
         TEST(refused_streams),
         TEST(too_many_streams),
