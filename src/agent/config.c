@@ -1,6 +1,7 @@
 #include "agent/config.h"
 
 #include "codec/schema.h"
+#include "proc/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,8 +109,8 @@ static lh_err build(const lh_yaml_node *root, lh_agent_config **ret)
     const lh_yaml_node *ima_log = lh_yaml_get(root, "ima_log");
     config->event_log_named = event_log != NULL;
     config->ima_log_named = ima_log != NULL;
-    LH_TRY(take_text(event_log, LH_AGENT_EVENT_LOG, &config->event_log));
-    LH_TRY(take_text(ima_log, LH_AGENT_IMA_LOG, &config->ima_log));
+    LH_TRY(take_text(event_log, LH_SERVICE_EVENT_LOG, &config->event_log));
+    LH_TRY(take_text(ima_log, LH_SERVICE_IMA_LOG, &config->ima_log));
     LH_TRY(take_text(lh_yaml_get(root, "pods"), NULL, &config->pods));
     LH_TRY(take_text(lh_yaml_get(root, "socket"), "/run/leasehold/vault.sock", &config->socket));
     LH_TRY(take_text(lh_yaml_get(root, "tcti"), "device:/dev/tpmrm0", &config->tcti));

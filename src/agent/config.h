@@ -13,8 +13,9 @@
  *   ima_log: /sys/kernel/security/ima/binary_runtime_measurements
  *   pods: /etc/leasehold/pods.yaml
  *
- * All keys but the first two are optional; the values shown are the defaults, except group (the user's) and pods (none: pods have no labels; identity/pods.h). The
- * first two are needed for serving, not for showing the host's identity. */
+ * All keys but the first two are optional; the values shown are the defaults, except group (the user's) and
+ * pods (none: pods have no labels; identity/pods.h). The first two are needed for serving, not for showing
+ * the host's identity. */
 #ifndef LH_AGENT_CONFIG_H
 #define LH_AGENT_CONFIG_H
 
@@ -24,8 +25,6 @@
 #include "codec/problem.h"
 
 #define LH_AGENT_CONFIG_FILE "/etc/leasehold/agent.yaml"
-#define LH_AGENT_EVENT_LOG "/sys/kernel/security/tpm0/binary_bios_measurements"
-#define LH_AGENT_IMA_LOG "/sys/kernel/security/ima/binary_runtime_measurements"
 
 typedef struct {
     bool have_vault;

@@ -116,20 +116,6 @@ static lh_err load_config(agent_parts *p)
 /* --- before privileges go ---------------------------------------------------------------------------------
  */
 
-/* A log that is nowhere named may be missing: a host without measured boot, or IMA. */
-static lh_err open_log(const char *path, bool named, int *ret_fd)
-{
-    *ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (*ret_fd >= 0)
-        return LH_SUCCESS;
-    if (named)
-        return LH_FAIL(LH_E_IO, "cannot open the log %s, which the configuration names: %s", path,
-            strerrordesc_np(errno));
-    lh_log_line(LH_LEVEL_NOTICE, "no log at %s (%s): reference values that want it will not be met", path,
-        strerrordesc_np(errno));
-    return LH_SUCCESS;
-}
-
 static lh_err bind_socket(agent_parts *p, const lh_service_user *user)
 {
     int passed = sd_listen_fds(1);
@@ -161,8 +147,8 @@ static lh_err prepare_places(agent_parts *p, const lh_service_user *user)
         LH_TRY(lh_service_check_folder(p->config->state_dir, user));
     if (p->args.mode == SHOW_IDENTITY)
         return LH_SUCCESS;
-    LH_TRY(open_log(p->config->event_log, p->config->event_log_named, &p->event_log_fd));
-    LH_TRY(open_log(p->config->ima_log, p->config->ima_log_named, &p->ima_log_fd));
+    LH_TRY(lh_service_open_log(p->config->event_log, p->config->event_log_named, &p->event_log_fd));
+    LH_TRY(lh_service_open_log(p->config->ima_log, p->config->ima_log_named, &p->ima_log_fd));
     return p->args.mode == SERVE ? bind_socket(p, user) : LH_SUCCESS;
 }
 

@@ -2,6 +2,7 @@
 
 #include "codec/schema.h"
 #include "daemon/net.h"
+#include "proc/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,6 +80,8 @@ static const lh_schema_field config_fields[] = {
     {"log_level", &level_schema, false},
     {"ek_authorities", &dir_schema, false},
     {"pods", &dir_schema, false},
+    {"event_log", &dir_schema, false},
+    {"ima_log", &dir_schema, false},
     {"standalone_first", &flag_schema, false},
     {"blank", &flag_schema, false},
     {"legacy", &flag_schema, false},
@@ -106,6 +109,8 @@ void lh_config_free(lh_config *config)
     free(config->group);
     free(config->ek_authorities);
     free(config->pods);
+    free(config->event_log);
+    free(config->ima_log);
     free_list(config->admin_users, config->admin_user_count);
     free_list(config->admin_groups, config->admin_group_count);
     free_list(config->listen, config->listen_count);
@@ -121,6 +126,13 @@ static lh_err take_text(const lh_yaml_node *node, const char *fallback, char **r
         return LH_RAISE(LH_E_NOMEM, 0);
     *ret = copy;
     return LH_SUCCESS;
+}
+
+/* ret_named: it is in the file. */
+static lh_err take_log(const lh_yaml_node *node, const char *fallback, char **ret, bool *ret_named)
+{
+    *ret_named = node != NULL;
+    return take_text(node, fallback, ret);
 }
 
 static lh_err take_names(const lh_yaml_node *list, const char *fallback, char ***ret, size_t *ret_count)
@@ -154,6 +166,10 @@ static lh_err build(const lh_yaml_node *root, lh_config **ret)
     LH_TRY(take_text(lh_yaml_get(root, "group"), NULL, &config->group));
     LH_TRY(take_text(lh_yaml_get(root, "ek_authorities"), NULL, &config->ek_authorities));
     LH_TRY(take_text(lh_yaml_get(root, "pods"), NULL, &config->pods));
+    LH_TRY(take_log(
+        lh_yaml_get(root, "event_log"), LH_SERVICE_EVENT_LOG, &config->event_log, &config->event_log_named));
+    LH_TRY(
+        take_log(lh_yaml_get(root, "ima_log"), LH_SERVICE_IMA_LOG, &config->ima_log, &config->ima_log_named));
     const lh_yaml_node *admin = lh_yaml_get(root, "admin");
     LH_TRY(take_names(lh_yaml_get(admin, "users"), "root", &config->admin_users, &config->admin_user_count));
     LH_TRY(take_names(lh_yaml_get(admin, "groups"), NULL, &config->admin_groups, &config->admin_group_count));

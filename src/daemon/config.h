@@ -16,12 +16,14 @@
  *   standalone_first: false
  *   blank: false
  *   legacy: false
+ *   event_log: /sys/kernel/security/tpm0/binary_bios_measurements
+ *   ima_log: /sys/kernel/security/ima/binary_runtime_measurements
  *   listen: ["192.0.2.1:7710", "[2001:db8::1]:7710", "unix:/run/leasehold/hosts.sock"]
  *
  * All keys are optional, and so is there being any: an empty file, or one of comments, is all defaults. The
  * values above are the defaults, except group (the user's), admin.groups (none),
- * ek_authorities (none: endorsement keys are enrolled by their hash alone), pods (none: pods have no labels; identity/pods.h), workers (0: as many as
- * there are CPUs) and listen (none: no other host is served). */
+ * ek_authorities (none: endorsement keys are enrolled by their hash alone), pods (none: pods have no labels;
+ * identity/pods.h), workers (0: as many as there are CPUs) and listen (none: no other host is served). */
 #ifndef LH_DAEMON_CONFIG_H
 #define LH_DAEMON_CONFIG_H
 
@@ -53,7 +55,11 @@ typedef struct {
     bool blank;            /* development only: a spare uninitialised partition at all times */
     bool legacy;           /* development only: legacy mechanisms in every standalone partition */
     char *pods;            /* file of pods' labels; NULL: none */
-    char **listen;         /* where hosts connect: lh_net_is_address */
+    char *event_log;       /* logs of the vault's own host */
+    bool event_log_named;  /* it is in the file: that it is missing is an error */
+    char *ima_log;
+    bool ima_log_named;
+    char **listen; /* where hosts connect: lh_net_is_address */
     size_t listen_count;
 } lh_config;
 

@@ -43,6 +43,7 @@ typedef struct {
     int signal_fd;
     int attest_pidfd;
     int changed_fd; /* the vault's state may have changed */
+    lh_vault_logs logs;
     lh_net_socket sockets[LH_LIMIT_LISTEN];
     const char *listen[LH_LIMIT_LISTEN]; /* their texts */
     size_t socket_count;
@@ -155,7 +156,8 @@ static lh_err start_net(daemon_parts *d, const lh_service_user *user)
     }
     if (lh_ok(err) && d->socket_count > 0) {
         const lh_net_user of_net = {.uid = user->uid, .gid = user->gid, .drop = user->drop != 0};
-        const int others[] = {d->listen_fd, d->attest.fd, d->signal_fd, d->attest_pidfd};
+        const int others[] = {d->listen_fd, d->attest.fd, d->signal_fd, d->attest_pidfd, d->logs.event_log_fd,
+            d->logs.ima_log_fd};
         return lh_net_fork(d->sockets, d->socket_count, &of_net, others, LH_ARRAY_LEN(others), &d->net);
     }
     for (size_t i = 0; i < d->socket_count; i++)
@@ -288,6 +290,7 @@ static lh_err run(daemon_parts *d, int *ret_status)
         .standalone_first = d->config->standalone_first,
         .checkpoint_interval = d->config->checkpoint_interval,
         .identity = identity,
+        .logs = &d->logs,
         .ek_authorities = lh_buf_bytes(&authorities),
         .listen = d->listen,
         .listen_count = d->socket_count,
@@ -315,6 +318,8 @@ static lh_err prepare(daemon_parts *d)
     if (!d->args.development)
         LH_TRY(lh_service_find_user("daemon", d->config->user, d->config->group, &user));
     LH_TRY(prepare_places(d, &user));
+    LH_TRY(lh_service_open_log(d->config->event_log, d->config->event_log_named, &d->logs.event_log_fd));
+    LH_TRY(lh_service_open_log(d->config->ima_log, d->config->ima_log_named, &d->logs.ima_log_fd));
     LH_TRY(lh_attest_start(&d->attest, user.uid, user.gid, user.drop));
     LH_TRY(lh_pidfd_open(d->attest.pid, &d->attest_pidfd));
     if (!d->args.check)
@@ -338,7 +343,8 @@ int main(int argc, char **argv)
         .attest = {.pid = -1, .fd = -1},
         .signal_fd = -1,
         .attest_pidfd = -1,
-        .changed_fd = -1};
+        .changed_fd = -1,
+        .logs = {-1, -1}};
     int status = read_arguments(argc, argv, &d.args);
     if (status >= 0)
         return status;
@@ -362,6 +368,8 @@ int main(int argc, char **argv)
     lh_fd_close(d.attest_pidfd);
     lh_net_free(d.net);
     lh_fd_close(d.changed_fd);
+    lh_fd_close(d.logs.event_log_fd);
+    lh_fd_close(d.logs.ima_log_fd);
     lh_config_free(d.config);
     if (d.attest.pid > 0)
         waitpid(d.attest.pid, NULL, 0);

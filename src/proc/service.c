@@ -1,5 +1,6 @@
 #include "proc/service.h"
 
+#include "base/log_line.h"
 #include "base/macro.h"
 #include "proc/fd.h"
 #include "proc/privilege.h"
@@ -75,6 +76,19 @@ lh_err lh_service_check_folder(const char *path, const lh_service_user *user)
     if ((status.st_mode & 077) != 0)
         return LH_FAIL(LH_E_DENIED, "state_dir %s is open to other users (mode %04o): run `chmod 700 %s`",
             path, status.st_mode & 07777U, path);
+    return LH_SUCCESS;
+}
+
+lh_err lh_service_open_log(const char *path, bool named, int *ret_fd)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && named)
+        return LH_FAIL(LH_E_IO, "cannot open the log %s, which the configuration names: %s", path,
+            strerrordesc_np(errno));
+    if (fd < 0)
+        lh_log_line(LH_LEVEL_NOTICE, "no log at %s (%s): reference values that want it will not be met", path,
+            strerrordesc_np(errno));
+    *ret_fd = fd;
     return LH_SUCCESS;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,15 @@ LH_MUST lh_err lh_service_make_folder(
 /* A state folder that was there must be the user's alone already. LH_E_INVALID (no folder), LH_E_DENIED,
  * LH_E_IO. */
 LH_MUST lh_err lh_service_check_folder(const char *path, const lh_service_user *user);
+
+/* Where the kernel shows what was measured: the firmware's and the boot loader's log, and that of files
+ * (IMA). */
+#define LH_SERVICE_EVENT_LOG "/sys/kernel/security/tpm0/binary_bios_measurements"
+#define LH_SERVICE_IMA_LOG "/sys/kernel/security/ima/binary_runtime_measurements"
+/* Open one of them, while we may: root alone may. named: the configuration names it, and it must be there.
+ * The default may be missing, on a host without measured boot or IMA: -1 then, and a line in the log.
+ * LH_E_IO. */
+LH_MUST lh_err lh_service_open_log(const char *path, bool named, int *ret_fd);
 
 /* Become the user, with the groups that belong to it (the TPM's device is one's), and harden
  * (proc/privilege.h). LH_E_LIMIT (too many groups), LH_E_IO. */

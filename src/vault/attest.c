@@ -16,65 +16,14 @@ static lh_err make_leaf(lh_attempt *a, const uint8_t nonce[32], lh_evidence_leaf
     return lh_sha256(v->crypto, NULL, 0, ret->ephemeral);
 }
 
-lh_err lh_vault_appraise_self(
-    lh_vault *v, const lh_self_expectation *expectation, const lh_evidence *evidence, lh_evidence_result *ret)
-{
-    const lh_reference *reference = expectation->reference;
-    if (lh_reference_wants_event_log(reference)) /* never passed over: nobody reads this host's logs */
-        return LH_REFUSE(LH_E_ATTESTATION, "reference-self-logs",
-            "the reference values of the vault's own host ask for its boot log or its files, which are "
-            "appraised of enrolled hosts; give it one with values of PCRs alone");
-    lh_evidence_reference references[LH_EVIDENCE_PCRS];
-    lh_evidence_expectation expect = {
-        .ak_public = lh_buf_bytes(&v->core->ak_public),
-        .leaf = *expectation->leaf,
-        .pcr_mask = lh_reference_mask(reference),
-        .references = references,
-        .nonce_issued_ms = expectation->nonce_ms,
-        .now_ms = lh_clock_boot_ms(),
-    };
-    for (uint8_t pcr = 0; pcr < LH_EVIDENCE_PCRS; pcr++) {
-        if (!(expect.pcr_mask & (1u << pcr)))
-            continue;
-        lh_evidence_reference *r = &references[expect.n_references++];
-        r->pcr = pcr;
-        r->digests = lh_reference_values(reference, pcr, &r->count);
-    }
-    pthread_mutex_lock(&v->mutex);
-    expect.have_last = v->have_last;
-    expect.last_reset_count = v->last_reset_count;
-    expect.last_restart_count = v->last_restart_count;
-    expect.last_firmware = v->last_firmware;
-    pthread_mutex_unlock(&v->mutex);
-    lh_evidence_result result;
-    LH_TRY(lh_evidence_verify(v->crypto, evidence, &expect, &result));
-    pthread_mutex_lock(&v->mutex);
-    v->have_last = true;
-    v->last_reset_count = result.reset_count;
-    v->last_restart_count = result.restart_count;
-    v->last_firmware = result.firmware;
-    if (atomic_load(&v->self_good_ms) < expectation->nonce_ms)
-        atomic_store(&v->self_good_ms, expectation->nonce_ms);
-    pthread_mutex_unlock(&v->mutex);
-    *ret = result;
-    return LH_SUCCESS;
-}
-
-static lh_err quote_and_appraise(lh_attempt *a, const lh_reference *reference, const uint8_t nonce[32])
+static lh_err quote_and_appraise(lh_attempt *a, const uint8_t nonce[32])
 {
     lh_evidence evidence;
-    lh_evidence_init(&evidence);
     lh_evidence_leaf leaf;
-    lh_tpm *tpm = NULL;
-    lh_evidence_result result;
-    const lh_self_expectation expectation = {&leaf, a->nonce_ms, reference};
-    lh_err err = make_leaf(a, nonce, &leaf);
-    if (lh_ok(err))
-        err = lh_vault_tpm(a->v, &tpm);
-    if (lh_ok(err))
-        err = lh_attester_quote(a->v->attester, lh_reference_mask(reference), &leaf, &evidence);
-    if (lh_ok(err))
-        err = lh_vault_appraise_self(a->v, &expectation, &evidence, &result);
+    const lh_self_expectation expectation = {&leaf, a->nonce_ms, a->rules};
+    LH_TRY(make_leaf(a, nonce, &leaf));
+    lh_evidence_init(&evidence);
+    lh_err err = lh_self_attest(a->v, &expectation, &evidence);
     lh_buf_clear(&a->evidence);
     if (lh_ok(err))
         err = lh_evidence_encode(&evidence, &a->evidence);
@@ -104,7 +53,8 @@ static lh_err attest_local(lh_attempt *a)
         return want_challenge(a);
     const uint8_t *nonce = attestation->nonce;
     a->nonce_ms = attestation->nonce_ms;
-    lh_err err = quote_and_appraise(a, reference, nonce);
+    a->self_epoch = atomic_load(&a->v->self_epoch);
+    lh_err err = quote_and_appraise(a, nonce);
     if (err.code == LH_E_ATTESTATION) {
         lh_err_detail d = *lh_err_last();
         return lh_attempt_refuse(a, d.reason, "", d.message, d.message);

@@ -131,7 +131,7 @@ lh_err lh_vault_tpm(lh_vault *v, lh_tpm **ret)
         lh_tpm *tpm = NULL;
         LH_TRY(lh_tpm_open(v->tcti, &tpm));
         lh_err err = lh_tpm_info(tpm, &v->tpm_facts);
-        const lh_attester_options options = {tpm, v->crypto, -1, -1};
+        const lh_attester_options options = {tpm, v->crypto, v->logs.event_log_fd, v->logs.ima_log_fd};
         if (lh_ok(err))
             err = lh_attester_new(&options, &v->attester);
         if (!lh_ok(err)) {

@@ -90,6 +90,8 @@ static bool weigh(lh_lease *lease, void *arg)
 static void weigh_all(lh_vault *v, weighing *w)
 {
     pthread_mutex_lock(&v->mutex);
+    if (w->reason) /* before it looks for them: what is on its way on evidence of before comes too late */
+        atomic_fetch_add(&v->self_epoch, 1);
     lh_lease_table_each(v->leases, weigh, w);
     pthread_mutex_unlock(&v->mutex);
 }
@@ -110,17 +112,18 @@ static void on_quote(void *arg, lh_err err, const lh_evidence *evidence)
     pthread_mutex_unlock(&w->mutex);
 }
 
-static lh_err ask(lh_self_watch *w, const lh_reference *reference)
+static lh_err ask(lh_self_watch *w, const lh_rules *rules)
 {
     lh_vault *v = w->vault;
     const lh_bytes channel = LH_BYTES_STR(channel_label);
     lh_tpm *tpm = NULL;
+    LH_TRY(lh_self_check(v, rules));
     lh_random(w->leaf.nonce, sizeof(w->leaf.nonce));
     LH_TRY(lh_sha256(v->crypto, NULL, 0, w->leaf.facts));
     LH_TRY(lh_sha256(v->crypto, NULL, 0, w->leaf.ephemeral));
     LH_TRY(lh_sha256(v->crypto, &channel, 1, w->leaf.channel));
     LH_TRY(lh_vault_tpm(v, &tpm));
-    w->mask = lh_reference_mask(reference);
+    w->mask = lh_reference_quote_mask(lh_references_self(rules->values));
     w->asked_ms = lh_clock_boot_ms();
     pthread_mutex_lock(&w->mutex);
     w->state = WATCH_ASKED;
@@ -135,16 +138,16 @@ static lh_err ask(lh_self_watch *w, const lh_reference *reference)
 }
 
 /* What came: LH_E_ATTESTATION where the host is not what it should be. */
-static lh_err appraise(lh_self_watch *w, const lh_reference *reference, const char **ret_anew)
+static lh_err appraise(lh_self_watch *w, const lh_rules *rules, const char **ret_anew)
 {
     lh_vault *v = w->vault;
     lh_evidence evidence;
     lh_evidence_init(&evidence);
     lh_err err = lh_evidence_decode(lh_buf_bytes(&w->evidence), &evidence);
-    const lh_self_expectation how = {&w->leaf, w->asked_ms, reference};
+    const lh_self_expectation how = {&w->leaf, w->asked_ms, rules};
     lh_evidence_result result;
     if (lh_ok(err))
-        err = lh_vault_appraise_self(v, &how, &evidence, &result);
+        err = lh_self_appraise(v, &how, &evidence, &result);
     lh_evidence_deinit(&evidence);
     LH_TRY(err);
     if (w->have_last && result.reset_count != w->last.reset_count)
@@ -156,13 +159,27 @@ static lh_err appraise(lh_self_watch *w, const lh_reference *reference, const ch
     return LH_SUCCESS;
 }
 
+/* It says nothing about now, so that another is due. */
+static bool is_overtaken(lh_err err)
+{
+    return err.code == LH_E_ATTESTATION && strcmp(lh_err_last()->reason, "evidence-overtaken") == 0;
+}
+
 /* Why every lease of this host ends now (a static token), or NULL. */
 static const char *verdict_of(lh_vault *v, lh_err err)
 {
-    if (err.code != LH_E_ATTESTATION)
+    if (err.code != LH_E_ATTESTATION || is_overtaken(err))
         return NULL;
     lh_log_error(LH_LEVEL_WARNING, "this host is not what the reference values allow: its leases end");
     return lh_vault_reason(v, lh_err_last()->reason);
+}
+
+/* reason NULL: none ends. */
+static void end_all(lh_self_watch *w, const lh_rules *rules, const char *reason)
+{
+    weighing all = {.vault = w->vault, .rules = rules, .now = lh_clock_boot_ms(), .reason = reason};
+    if (reason)
+        weigh_all(w->vault, &all);
 }
 
 /* Where an answer has come: what it means. */
@@ -178,15 +195,13 @@ static void take_answer(lh_self_watch *w, const lh_rules *rules, const lh_refere
     if (!answered)
         return;
     const char *anew = NULL;
-    if (lh_ok(err) && reference && lh_reference_mask(reference) == w->mask)
-        err = appraise(w, reference, &anew);
+    if (lh_ok(err) && reference && lh_reference_quote_mask(reference) == w->mask)
+        err = appraise(w, rules, &anew);
     else
         w->next_ms = lh_clock_boot_ms() + RETRY_MS;
-    weighing all = {.vault = v, .rules = rules, .now = lh_clock_boot_ms(), .reason = verdict_of(v, err)};
-    if (!all.reason)
-        all.reason = anew;
-    if (all.reason)
-        weigh_all(v, &all);
+    if (is_overtaken(err))
+        w->next_ms = lh_clock_boot_ms();
+    end_all(w, rules, anew ? anew : verdict_of(v, err));
 }
 
 void lh_self_watch_keep(lh_self_watch *w)
@@ -207,7 +222,7 @@ void lh_self_watch_keep(lh_self_watch *w)
     w->generation = rules->generation;
     if (now.count > 0 && (!w->had_leases || w->next_ms > now.now + now.freshness * 500))
         w->next_ms = now.now + now.freshness * 450;
-    if (changed)
+    if (changed || atomic_exchange(&v->self_doubted, false))
         w->next_ms = now.now;
     w->had_leases = now.count > 0;
     pthread_mutex_lock(&w->mutex);
@@ -216,6 +231,9 @@ void lh_self_watch_keep(lh_self_watch *w)
     if (now.count == 0 || !idle || now.now < w->next_ms || !reference)
         return;
     w->next_ms = now.now + now.freshness * 450;
-    if (!lh_ok(ask(w, reference)))
-        w->next_ms = now.now + RETRY_MS;
+    lh_err err = ask(w, rules);
+    if (lh_ok(err))
+        return;
+    w->next_ms = now.now + RETRY_MS;
+    end_all(w, rules, verdict_of(v, err));
 }

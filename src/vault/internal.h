@@ -97,12 +97,14 @@ typedef struct lh_filesets lh_filesets;
 typedef struct lh_holder lh_holder;
 
 typedef struct lh_hosts lh_hosts;           /* host.h */
+typedef struct lh_self lh_self;             /* self_evidence.c */
 typedef struct lh_self_watch lh_self_watch; /* host_self.c */
 
 struct lh_vault {
     lh_vault_options options;
     char *state_dir;
     char *tcti;
+    lh_vault_logs logs; /* of this host */
     lh_crypto *crypto;
     lh_ek_authorities *ek_authorities; /* NULL: none are configured */
     lh_store *store;
@@ -133,7 +135,10 @@ struct lh_vault {
     pthread_mutex_t peers_mutex;        /* before a peer's own */
     lh_filesets *filesets;              /* of reference values: fileset.h */
     lh_hosts *hosts;
+    lh_self *self;
     lh_self_watch *self_watch;
+    atomic_uint_fast64_t self_epoch;  /* rises when leases of this host end for its evidence */
+    atomic_bool self_doubted;         /* evidence was refused: the watch is to look at once */
     atomic_int_fast64_t self_good_ms; /* boot time of the nonce of this host's last good evidence */
     lh_lease_table *leases;
     lh_holder *holders;
@@ -142,9 +147,6 @@ struct lh_vault {
     uint64_t anchored_log_size;
     uint64_t checkpoint_size; /* of the newest checkpoint */
     uint8_t boot_id[16];
-    uint32_t last_reset_count, last_restart_count;
-    uint64_t last_firmware;
-    bool have_last;
 
     pthread_t keeper;
     pthread_cond_t keeper_wake;
@@ -309,22 +311,36 @@ void lh_host_stream_source(lh_host_stream *stream, char out[LH_HOST_SOURCE_SIZE]
 LH_MUST lh_err lh_vault_host_process(
     lh_vault *v, const char *host, pid_t pid, lh_identity *ret, char source[LH_HOST_SOURCE_SIZE]);
 
+/* --- self_evidence.c: the vault's own host ---------------------------------------------------------------
+ */
+
+LH_MUST lh_err lh_self_new(lh_vault *v, lh_self **ret);
+/* Takes NULL. */
+void lh_self_free(lh_self *self);
+
+typedef struct {
+    const lh_evidence_leaf *leaf; /* what it must be */
+    int64_t nonce_ms;             /* boot time of the nonce's issue */
+    const lh_rules *rules;        /* that have reference values of this host */
+} lh_self_expectation;
+/* Whether this host can show what its reference values ask for: LH_E_ATTESTATION "self-no-event-log",
+ * "self-no-ima-log" (the daemon has no such log), "reference-incomplete". */
+LH_MUST lh_err lh_self_check(lh_vault *v, const lh_rules *rules);
+/* Appraise a quote over lh_reference_quote_mask, and this host's logs with it, which are read here. Errors:
+ * those of lh_self_check, lh_host_verifier_appraise and lh_attester_log; LH_E_ATTESTATION
+ * "evidence-overtaken": a later quote has been accepted, and since this one something was measured: quote
+ * again. */
+LH_MUST lh_err lh_self_appraise(lh_vault *v, const lh_self_expectation *expectation,
+    const lh_evidence *evidence, lh_evidence_result *ret);
+/* Quote and appraise, again where it was overtaken. ret: initialised. Blocks on the TPM. Errors: as above,
+ * and the attester's. */
+LH_MUST lh_err lh_self_attest(lh_vault *v, const lh_self_expectation *expectation, lh_evidence *ret);
+
 LH_MUST lh_err lh_self_watch_new(lh_vault *v, lh_self_watch **ret);
 /* The attester must be gone. Takes NULL. */
 void lh_self_watch_free(lh_self_watch *watch);
 /* The keeper's round. Under core_lock (read). */
 void lh_self_watch_keep(lh_self_watch *watch);
-
-/* --- attest.c ------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    const lh_evidence_leaf *leaf; /* what it must be */
-    int64_t nonce_ms;
-    const lh_reference *reference;
-} lh_self_expectation;
-/* Appraise a quote of this vault's own TPM. Errors: lh_evidence_verify's. */
-LH_MUST lh_err lh_vault_appraise_self(lh_vault *v, const lh_self_expectation *expectation,
-    const lh_evidence *evidence, lh_evidence_result *ret);
 
 /* --- issue.c -------------------------------------------------------------------------------------------- */
 

@@ -61,8 +61,11 @@ lh_err lh_attempt_refuse(
     const lh_refusal_facts facts = {&a->identity, peer->pid, peer->uid, a->request->role, reason, rule, text,
         peer->remote ? lh_host_stream_host(peer->remote) : NULL};
     lh_vault_refuse(a->v, &facts);
-    bool evidence = strncmp(reason, "evidence-", 9) == 0 || strncmp(reason, "identity-", 9) == 0 ||
-                    strncmp(reason, "challenge", 9) == 0;
+    static const char *const kinds[] = {
+        "evidence-", "eventlog-", "ima-", "log-", "self-", "identity-", "challenge"};
+    bool evidence = false;
+    for (size_t i = 0; i < LH_ARRAY_LEN(kinds); i++)
+        evidence = evidence || strncmp(reason, kinds[i], strlen(kinds[i])) == 0;
     return LH_REFUSE(evidence ? LH_E_ATTESTATION : LH_E_DENIED, reason, "%s", message);
 }
 
@@ -189,12 +192,20 @@ static lh_err confirm(lh_attempt *a)
     }
 }
 
+/* Whether no evidence of the process's host was refused since that which the lease is issued on; its stream
+ * is open. */
+static bool is_evidence_current(const lh_attempt *a)
+{
+    const lh_host_stream *remote = lh_peer_options_of(a->request->peer)->remote;
+    return remote ? lh_host_stream_ready(remote, a->request->attestation->answer.epoch)
+                  : atomic_load(&a->v->self_epoch) == a->self_epoch;
+}
+
 /* Make the lease usable, unless the rules change in this very moment. */
 static lh_err install(lh_attempt *a, lh_lease *lease, int64_t expires, bool renewal)
 {
     lh_vault *v = a->v;
     const lh_peer_options *peer = lh_peer_options_of(a->request->peer);
-    const uint64_t epoch = a->request->attestation->answer.epoch;
     for (;;) {
         LH_TRY(confirm(a));
         pthread_mutex_lock(&v->mutex);
@@ -206,7 +217,7 @@ static lh_err install(lh_attempt *a, lh_lease *lease, int64_t expires, bool rene
         if (lh_lease_state_of(lease) == LH_LEASE_ENDED)
             err = LH_REFUSE(
                 LH_E_GONE, "lease-ended", "the lease ended while it was renewed: %s", lh_lease_reason(lease));
-        if (lh_ok(err) && peer->remote && !lh_host_stream_ready(peer->remote, epoch))
+        if (lh_ok(err) && !is_evidence_current(a))
             err = LH_REFUSE(LH_E_GONE, "lease-ended",
                 "the process's connection ended, or its host's evidence was "
                 "refused, while the lease was issued");

@@ -12,9 +12,10 @@ typedef struct {
     lh_identity identity;
     uint8_t facts_hash[32];
     lh_policy_decision decision;
-    lh_buf facts;     /* encoded, as facts_hash covers them */
-    lh_buf evidence;  /* encoded */
-    int64_t nonce_ms; /* boot time of the nonce's issue */
+    lh_buf facts;        /* encoded, as facts_hash covers them */
+    lh_buf evidence;     /* encoded */
+    int64_t nonce_ms;    /* boot time of the nonce's issue */
+    uint64_t self_epoch; /* of the vault, before this host was quoted */
 } lh_attempt;
 
 /* Refuse it, on the record: LH_E_ATTESTATION or LH_E_DENIED with reason. */

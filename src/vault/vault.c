@@ -72,6 +72,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
         return LH_RAISE(LH_E_NOMEM, 0);
     init_locks(v);
     v->options = *options;
+    v->logs = options->logs ? *options->logs : (lh_vault_logs){-1, -1};
     lh_standalone_hooks(&v->partition_hooks);
     v->state_dir = strdup(options->state_dir);
     v->tcti = strdup(options->tcti);
@@ -82,6 +83,7 @@ lh_err lh_vault_open(const lh_vault_options *options, lh_vault **ret)
     LH_TRY(lh_filesets_new(&v->filesets));
     LH_TRY(lh_crypto_new(&v->crypto));
     LH_TRY(lh_hosts_new(v, &v->hosts));
+    LH_TRY(lh_self_new(v, &v->self));
     LH_TRY(lh_self_watch_new(v, &v->self_watch));
     LH_TRY(lh_enrolment_authorities(v));
     LH_TRY(lh_store_open(v->state_dir, NULL, &v->store));
@@ -119,6 +121,7 @@ void lh_vault_close(lh_vault *v)
     lh_filesets_free(v->filesets);
     lh_attester_free(v->attester);
     lh_self_watch_free(v->self_watch);
+    lh_self_free(v->self);
     lh_hosts_free(v->hosts);
     lh_tpm_close(v->tpm);
     lh_store_free(v->store);

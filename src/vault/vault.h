@@ -18,6 +18,12 @@ typedef struct lh_vault lh_vault;
 
 enum lh_vault_state { LH_VAULT_EMPTY, LH_VAULT_FOUNDING, LH_VAULT_SEALED, LH_VAULT_OPEN };
 
+/* The logs of the vault's own host; -1: there is none. Read with pread. */
+typedef struct {
+    int event_log_fd;
+    int ima_log_fd;
+} lh_vault_logs;
+
 typedef struct {
     const char *state_dir;
     const char *tcti;
@@ -30,10 +36,11 @@ typedef struct {
     bool standalone_first;        /* list standalone partitions before the leased one */
     int64_t checkpoint_interval;  /* seconds between checkpoints while the log grows */
     lh_identity_client *identity; /* borrowed until lh_vault_close */
+    const lh_vault_logs *logs;    /* NULL: none. Copied; the descriptors are borrowed until lh_vault_close */
     const char *const *listen;    /* where hosts are listened for: shown; borrowed until lh_vault_close */
     size_t listen_count;
-    lh_bytes ek_authorities;      /* PEM: certificates of TPM manufacturers; empty: endorsement keys are pinned.
-                                     Borrowed until lh_vault_open returns */
+    lh_bytes ek_authorities;    /* PEM: certificates of TPM manufacturers; empty: endorsement keys are pinned.
+                                   Borrowed until lh_vault_open returns */
     void (*changed)(void *arg); /* the state may have changed. Any thread, with locks held: it only passes it
                                    on. May be NULL */
     void *changed_arg;

@@ -1,4 +1,5 @@
 #include "agent/config.h"
+#include "proc/service.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,8 +34,8 @@ static void defaults_are_as_documented(void **state)
     assert_string_equal(c->state_dir, "/var/lib/leasehold-agent");
     assert_string_equal(c->user, "leasehold");
     assert_null(c->group);
-    assert_string_equal(c->event_log, LH_AGENT_EVENT_LOG);
-    assert_string_equal(c->ima_log, LH_AGENT_IMA_LOG);
+    assert_string_equal(c->event_log, LH_SERVICE_EVENT_LOG);
+    assert_string_equal(c->ima_log, LH_SERVICE_IMA_LOG);
     assert_false(c->event_log_named || c->ima_log_named);
     assert_int_equal(c->log_level, LH_LEVEL_NOTICE);
     /* Enough to show an identity, not to serve. */

@@ -1,5 +1,6 @@
 #include "daemon/config.h"
 #include "daemon/net.h"
+#include "proc/service.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -29,6 +30,10 @@ static void check_defaults(const lh_config *config)
     assert_false(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_NOTICE);
     assert_null(config->ek_authorities);
+    assert_string_equal(config->event_log, LH_SERVICE_EVENT_LOG);
+    assert_string_equal(config->ima_log, LH_SERVICE_IMA_LOG);
+    assert_false(config->event_log_named);
+    assert_false(config->ima_log_named);
 }
 
 static void defaults_are_as_documented(void **state)
@@ -55,6 +60,7 @@ static void everything_is_read(void **state)
                       "admin: { users: [alice, '1000'], groups: [ops] }\nseal: { pcrs: [0, 7, 23] }\n"
                       "workers: 4\ncheckpoint_interval: 5m\nlog_level: debug\nek_authorities: "
                       "/etc/tpm\nstandalone_first: true\n"
+                      "event_log: /srv/events\nima_log: /srv/ima\n"
                       "listen: ['192.0.2.1:7710', '[2001:db8::1]:0', 'unix:/run/hosts.sock']\n";
     lh_problems problems = LH_PROBLEMS_INIT;
     LH_AUTO(lh_config_freep) lh_config *config = NULL;
@@ -75,6 +81,10 @@ static void everything_is_read(void **state)
     assert_true(config->standalone_first);
     assert_int_equal(config->log_level, LH_LEVEL_DEBUG);
     assert_string_equal(config->ek_authorities, "/etc/tpm");
+    assert_string_equal(config->event_log, "/srv/events");
+    assert_true(config->event_log_named);
+    assert_string_equal(config->ima_log, "/srv/ima");
+    assert_true(config->ima_log_named);
     assert_int_equal(config->listen_count, 3);
     assert_string_equal(config->listen[1], "[2001:db8::1]:0");
 }
@@ -116,7 +126,7 @@ static void bad_documents_say_where(void **state)
         {"state-dir: /x\n",
             "c:1:1: error: state-dir: expected one of the keys state_dir, socket, socket_mode, tcti, user, "
             "group, "
-            "admin, seal, workers, checkpoint_interval, log_level, ek_authorities, pods, standalone_first, "
+            "admin, seal, workers, checkpoint_interval, log_level, ek_authorities, pods, event_log, ima_log, standalone_first, "
             "blank, legacy, listen, found "
             "\"state-dir\"; did you mean "
             "\"state_dir\"?\n"},
