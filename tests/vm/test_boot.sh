@@ -45,7 +45,7 @@ signs() {
 }
 # record: reference values of the guest's present run, in $T/web.yaml and $T/web.files
 record() {
-    vm "rm -rf /tmp/r; mkdir /tmp/r; leasehold reference record web --out /tmp/r --exclude /var/lib/leasehold-agent/" >"$T/last-output"
+    vm "rm -rf /tmp/r; mkdir /tmp/r; leasehold reference record web --out /tmp/r" >"$T/last-output"
     vm "cat /tmp/r/web.yaml" >"$T/web.yaml"
     vm "cat /tmp/r/web.files" >"$T/web.files"
 }
