@@ -75,6 +75,8 @@
 #define LH_LIMIT_EVENTS 4096                /* events in it */
 #define LH_LIMIT_EVENT_DATA 65536           /* bytes of data of one event */
 #define LH_LIMIT_IMA_PENDING 67108864       /* bytes of a host's IMA log that no quote has confirmed yet */
+#define LH_LIMIT_IMA_PENDING_ALL 1073741824 /* the same of all hosts together, … */
+#define LH_LIMIT_IMA_PENDING_FLOOR 1048576  /* … where a host has more than this */
 #define LH_LIMIT_IMA_ENTRIES 1000000        /* entries of a host's IMA log */
 #define LH_LIMIT_IMA_DATA 16384             /* bytes of template data of one entry */
 #define LH_LIMIT_DIGESTS 16777216           /* digests of files stored for all hosts */

@@ -18,6 +18,7 @@ lh_err lh_hosts_new(lh_vault *v, lh_hosts **ret)
     if (!hosts)
         return LH_RAISE(LH_E_NOMEM, 0);
     hosts->vault = v;
+    hosts->pending_max = LH_LIMIT_IMA_PENDING_ALL;
     pthread_mutex_init(&hosts->mutex, NULL);
     hosts->nonces = calloc(HOST_NONCES, sizeof(*hosts->nonces));
     if (!hosts->nonces)

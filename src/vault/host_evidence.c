@@ -38,27 +38,60 @@ typedef struct {
  */
 
 /* Under appraising. */
-static void note_offsets(lh_host *host)
+static void note_pending(lh_hosts *hosts, lh_host *host)
 {
+    lh_host_verifier_stats stats;
+    lh_host_verifier_get_stats(host->verifier, &stats);
+    atomic_fetch_add(&hosts->pending, stats.ima_pending - host->pending); /* modulo its range, where less */
+    host->pending = stats.ima_pending;
+}
+
+/* Under appraising. */
+static void note_offsets(lh_hosts *hosts, lh_host *host)
+{
+    note_pending(hosts, host);
     atomic_store(&host->ima_offset, lh_host_verifier_ima_offset(host->verifier));
     atomic_store(&host->wants_events, lh_host_verifier_needs_event_log(host->verifier));
 }
 
 /* Under appraising. */
-static void reset_where_wanted(lh_host *host)
+static void reset_where_wanted(lh_hosts *hosts, lh_host *host)
 {
     if (!atomic_exchange(&host->reset_wanted, false))
         return;
     lh_host_verifier_reset(host->verifier);
     atomic_store(&host->reset_ms, lh_clock_boot_ms());
-    note_offsets(host);
+    note_offsets(hosts, host);
+}
+
+void lh_host_drop_logs(lh_hosts *hosts, lh_host *host)
+{
+    /* The other way round than elsewhere, and so without waiting: the next round comes. */
+    if (!host->verifier || pthread_mutex_trylock(&host->appraising) != 0)
+        return;
+    if (host->pending > 0) {
+        lh_host_verifier_reset(host->verifier);
+        note_offsets(hosts, host);
+    }
+    pthread_mutex_unlock(&host->appraising);
+}
+
+/* All hosts together hold so much and no more; each may have a little. Under appraising. */
+static lh_err check_room(lh_hosts *hosts, lh_host *host, lh_bytes chunk)
+{
+    note_pending(hosts, host); /* a link that came anew may have dropped some */
+    if (host->pending + chunk.len <= LH_LIMIT_IMA_PENDING_FLOOR ||
+        atomic_load(&hosts->pending) + chunk.len <= hosts->pending_max)
+        return LH_SUCCESS;
+    return LH_REFUSE(LH_E_LIMIT, "log-size",
+        "hosts have sent more of their logs than is kept until quotes come; try again");
 }
 
 /* Requests that are under way at once ask from the same place: what has come already is left aside. After the
  * logs began anew, so is what was asked for before. */
-static lh_err take_log(lh_host *host, enum lh_log_kind kind, uint64_t offset, lh_bytes chunk)
+static lh_err take_log(lh_hosts *hosts, lh_host *host, enum lh_log_kind kind, uint64_t offset, lh_bytes chunk)
 {
-    reset_where_wanted(host);
+    reset_where_wanted(hosts, host);
     uint64_t have = lh_host_verifier_ima_offset(host->verifier);
     if (kind == LH_LOG_IMA && offset < have) {
         uint64_t known = have - offset;
@@ -67,11 +100,13 @@ static lh_err take_log(lh_host *host, enum lh_log_kind kind, uint64_t offset, lh
         chunk = LH_BYTES(chunk.data + known, chunk.len - known);
         offset = have;
     }
+    if (kind == LH_LOG_IMA)
+        LH_TRY(check_room(hosts, host, chunk));
     lh_err err = lh_host_verifier_log(host->verifier, kind, offset, chunk);
     if (err.code == LH_E_ATTESTATION &&
         lh_clock_boot_ms() - atomic_load(&host->reset_ms) < LH_LIMIT_EVIDENCE_MS)
         return LH_SUCCESS;
-    note_offsets(host);
+    note_offsets(hosts, host);
     return err;
 }
 
@@ -91,8 +126,9 @@ lh_err lh_host_link_log(lh_host_link *link, enum lh_log_kind kind, uint64_t offs
         return LH_REFUSE(
             LH_E_STATE, "link-not-active", "the channel is not activated, or another has replaced it");
     pthread_mutex_lock(&host->appraising);
-    lh_err err =
-        atomic_load(&host->version) == link->version ? take_log(host, kind, offset, chunk) : LH_SUCCESS;
+    lh_err err = atomic_load(&host->version) == link->version
+                     ? take_log(link->hosts, host, kind, offset, chunk)
+                     : LH_SUCCESS;
     pthread_mutex_unlock(&host->appraising);
     return err;
 }
@@ -267,7 +303,7 @@ static lh_err appraise_locked(arrival *a, const lh_reference *reference)
     if (err.code == LH_E_ATTESTATION && a->request->tries == 0)
         a->ask_again = may_pass(a, lh_err_last()->reason);
     a->drift_count = lh_host_verifier_drift(host->verifier, a->drift, LH_DRIFT_MAX);
-    note_offsets(host);
+    note_offsets(a->hosts, host);
     return err;
 }
 
@@ -418,7 +454,7 @@ static lh_err judge(arrival *a, const char *fault, const lh_reference *reference
 static void answered(arrival *a, const char *fault, lh_err decoded)
 {
     pthread_mutex_lock(&a->host->appraising);
-    reset_where_wanted(a->host);
+    reset_where_wanted(a->hosts, a->host);
     a->rules = lh_vault_rules(a->hosts->vault);
     const lh_reference *reference = a->rules ? lh_rules_host_reference(a->rules, a->host->name) : NULL;
     lh_err err = decoded;

@@ -96,6 +96,7 @@ struct lh_host {
     atomic_uint_fast64_t epoch; /* rises when all its leases end; an answer from before it is worth nothing */
     atomic_uint_fast64_t ima_offset; /* what the verifier asks from, */
     atomic_bool wants_events;        /* … and whether it lacks the event log */
+    size_t pending;                  /* bytes of its logs in hosts->pending; under appraising */
     atomic_bool reset_wanted;        /* the reference values have changed: logs begin anew */
     atomic_int_fast64_t reset_ms;    /* when the verifier was last reset */
 
@@ -140,6 +141,8 @@ struct lh_hosts {
     lh_host_link *links;
     size_t link_count;
     uint64_t instance;
+    atomic_size_t pending; /* bytes of logs that wait for their quotes, of all hosts */
+    size_t pending_max;    /* LH_LIMIT_IMA_PENDING_ALL */
     lh_host_nonce *nonces; /* HOST_NONCES, a ring */
     size_t next_nonce;
     char *reasons[HOST_REASONS];
@@ -187,6 +190,11 @@ void lh_host_request_fail(
 void lh_host_fail_requests(lh_host_link *link, const char *reason, const char *message);
 /* What became of a nonce: for the reason of a refusal. Under hosts->mutex. */
 void lh_hosts_mark_nonce(lh_hosts *hosts, const uint8_t nonce[32], enum lh_nonce_state state);
+
+/* --- host_evidence.c ------------------------------------------------------------------------------------ */
+
+/* What it sent over a link that is gone is of no use. Does not wait. Under hosts->mutex. */
+void lh_host_drop_logs(lh_hosts *hosts, lh_host *host);
 
 /* --- host_live.c ---------------------------------------------------------------------------------------- */
 

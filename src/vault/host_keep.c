@@ -134,6 +134,8 @@ static void keep(const keeping *k)
     pthread_mutex_unlock(&v->mutex);
     for (size_t i = 0; i < HOST_BUCKETS; i++)
         for (lh_host *h = hosts->buckets[i]; h; h = h->next) {
+            if (!h->link)
+                lh_host_drop_logs(hosts, h);
             if (h->custody.leases)
                 lh_custody_keep(hosts, h, k->rules);
             keep_host(k, h);

@@ -104,6 +104,47 @@ static void test_names_that_do_not_print(void **unused)
     lh_peer_unref(peer);
 }
 
+/* --- memory -----------------------------------------------------------------------------------------------
+ */
+
+static lh_err send_log(agent *a, uint64_t offset, size_t len)
+{
+    lh_buf zeros = LH_BUF_INIT(1 << 23);
+    assert_non_null(lh_buf_extend(&zeros, len));
+    memset(zeros.data, 0, len);
+    lh_err err = lh_host_link_log(a->link, LH_LOG_IMA, offset, lh_buf_bytes(&zeros));
+    lh_buf_free(&zeros);
+    return err;
+}
+
+static size_t wait_pending(size_t wanted)
+{
+    for (int i = 0; i < 100 && atomic_load(&w.vault->hosts->pending) != wanted; i++)
+        swtpm_sleep_ms(20);
+    return atomic_load(&w.vault->hosts->pending);
+}
+
+/* Logs that no quote is about: of all hosts together so much is kept, a little of each, and nothing of a host
+ * that is gone. */
+static void test_logs_that_wait_are_bounded(void **unused)
+{
+    (void)unused;
+    w.vault->hosts->pending_max = 4 << 20;
+    assert_lh_ok(send_log(&web1, 0, 3 << 20));
+    assert_lh_ok(send_log(&web2, 0, 1 << 20));
+    assert_int_equal(wait_pending(4 << 20), 4 << 20);
+    assert_lh_refused(send_log(&web2, 1 << 20, 1), LH_E_LIMIT, "log-size");
+    assert_lh_refused(send_log(&web1, 3 << 20, 1), LH_E_LIMIT, "log-size");
+    agent_disconnect(&web1);
+    assert_int_equal(wait_pending(1 << 20), 1 << 20);
+    assert_lh_ok(send_log(&web2, 1 << 20, 3 << 20));
+    agent_disconnect(&web2);
+    assert_int_equal(wait_pending(0), 0);
+    agent_connect(&web1);
+    assert_lh_ok(send_log(&web1, 0, 4 << 20));
+    w.vault->hosts->pending_max = LH_LIMIT_IMA_PENDING_ALL;
+}
+
 /* --- streams ----------------------------------------------------------------------------------------------
  */
 
@@ -133,6 +174,7 @@ int main(void)
         CASE(test_references_change_meanwhile),
         CASE(test_drift_is_told_seldom),
         CASE(test_names_that_do_not_print),
+        CASE(test_logs_that_wait_are_bounded),
         CASE(test_streams_without_leases),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
