@@ -179,6 +179,9 @@ lh_err lh_params_read_host(lh_crypto *c, lh_bytes bytes, lh_params *params)
     LH_TRY(lh_params_members(object, (const char *const[]){"name", "ek", "ek-sha256", "ak", "channel-key",
                                          "ek-proof", "certificate", "labels", "reference", NULL}));
     LH_TRY(read_name(object, params));
+    if (strcmp(params->host, "self") == 0)
+        return LH_REFUSE(
+            LH_E_INVALID, "host-name", "\"self\" is what holds and policy call the vault's own host");
     LH_AUTO(lh_host_enrolment_unrefp) lh_host_enrolment *host = calloc(1, sizeof *host);
     if (!host)
         return LH_RAISE(LH_E_NOMEM, 0);
