@@ -41,7 +41,12 @@ static void on_drained(void *arg)
     lh_agent *agent = arg;
     for (lh_application *next, *a = agent->applications; a; a = next) {
         next = a->next;
-        if (a->state == LH_APPLICATION_OPEN && a->unsent.len > 0 && !lh_application_flush(a))
+        bool room = true;
+        if (a->state == LH_APPLICATION_OPENING)
+            room = lh_stream_send(a);
+        else if (a->unsent.len > 0)
+            room = lh_application_flush(a);
+        if (!room)
             return;
     }
     lh_evidence_pump(agent);

@@ -1,9 +1,9 @@
 /* One application's connection. Invariants:
  *  1. A message counts only if the kernel attributes it to the process that said hello.
  *  2. One request is under way at a time; an answer to a challenge is the only other message taken.
- *  3. While OPEN, the stream is registered and the vault has been told, or is being told, of it. A stream
- * that ends takes its connection with it: what the vault knew of it (logins, operations) is gone, and the
- *     application's module says hello anew.
+ *  3. While OPEN, the stream is registered and the vault has been told of it. A stream that ends takes its
+ *     connection with it: what the vault knew of it (logins, operations) is gone, and the application's
+ *     module says hello anew.
  */
 #include "agent/internal.h"
 #include "base/log_line.h"
@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A request and the frame that opens its stream. */
 #define UNSENT_MAX (2 * (size_t)LH_LINK_SIZE_MAX)
 
 /* --- the table of streams ---------------------------------------------------------------------------------
@@ -25,6 +24,8 @@ static lh_application **bucket_of(lh_agent *agent, uint32_t stream)
 
 static void unregister(lh_application *a)
 {
+    a->agent->streams -= a->counted;
+    a->counted = false;
     if (a->stream == 0)
         return;
     lh_application **at = bucket_of(a->agent, a->stream);
@@ -34,30 +35,21 @@ static void unregister(lh_application *a)
         *at = a->bucket;
     a->bucket = NULL;
     a->stream = 0;
-    a->agent->streams--;
 }
 
-static lh_err register_stream(lh_application *a)
+static lh_err count_stream(lh_application *a)
 {
     lh_agent *agent = a->agent;
     size_t of_user = 0;
     for (const lh_application *at = agent->applications; at; at = at->next)
-        of_user += at->stream != 0 && at->who.uid == a->who.uid;
+        of_user += at->counted && at->who.uid == a->who.uid;
     if (agent->streams >= LH_LIMIT_HOST_STREAMS)
         return LH_REFUSE(LH_E_LIMIT, "connections", "this host has %d applications at the vault already",
             LH_LIMIT_HOST_STREAMS);
     if (a->who.uid != 0 && of_user >= LH_AGENT_USER_STREAMS)
         return LH_REFUSE(LH_E_LIMIT, "user-connections", "user %u has %d applications at the vault already",
             (unsigned)a->who.uid, LH_AGENT_USER_STREAMS);
-    if (agent->last_stream == UINT32_MAX) {
-        /* Numbers are never used twice on a link. */
-        lh_uplink_end(agent->uplink, "stream-numbers", "all numbers of streams have been used");
-        return lh_uplink_error(agent->uplink);
-    }
-    a->stream = ++agent->last_stream;
-    lh_application **bucket = bucket_of(agent, a->stream);
-    a->bucket = *bucket;
-    *bucket = a;
+    a->counted = true;
     agent->streams++;
     return LH_SUCCESS;
 }
@@ -85,6 +77,7 @@ void lh_application_unref(lh_application *a)
         return;
     lh_users_discharge(a->agent->users, a->who.uid);
     lh_buf_free(&a->incoming);
+    lh_buf_free(&a->first);
     lh_buf_free(&a->unsent);
     lh_fd_close(a->who.fd);
     lh_fd_close(a->who.pidfd);
@@ -111,12 +104,6 @@ static void unlink_application(lh_application *a)
         a->next->previous = a->previous;
 }
 
-/* OPEN may be waiting for room itself; the vault has then not heard of the stream. */
-static bool vault_knows(const lh_application *a)
-{
-    return a->state == LH_APPLICATION_OPEN && !a->open_unsent;
-}
-
 static void tell_vault(lh_application *a, const char *reason)
 {
     lh_link_close body = {.reason = ""};
@@ -133,11 +120,11 @@ void lh_application_close(lh_application *a, const char *reason)
     if (a->closed)
         return;
     a->closed = true;
-    a->opening = NULL;
+    lh_stream_cancel(a);
     lh_evidence_drop(a);
     if (a->state == LH_APPLICATION_OPEN)
         lh_custody_stream_closed(a);
-    if (reason && vault_knows(a))
+    if (reason && a->state == LH_APPLICATION_OPEN)
         tell_vault(a, reason);
     unregister(a);
     free_events(a);
@@ -178,9 +165,8 @@ void lh_application_refuse(lh_application *a, lh_err err, const lh_err_detail *d
 {
     unregister(a);
     a->state = LH_APPLICATION_FRESH;
-    a->opening = NULL;
-    a->open_unsent = false;
-    lh_buf_clear(&a->unsent);
+    lh_stream_cancel(a);
+    lh_buf_clear(&a->first);
     (void)lh_application_fail(a, err, detail);
 }
 
@@ -225,7 +211,6 @@ bool lh_application_flush(lh_application *a)
             lh_application_lost(a);
             return true;
         } else {
-            a->open_unsent = false; /* it is the first where it is there */
             at += size;
         }
     }
@@ -259,13 +244,11 @@ static void begin_stream(lh_application *a, lh_bytes message)
 {
     lh_err err = lh_uplink_is_up(a->agent->uplink) ? LH_SUCCESS : lh_uplink_error(a->agent->uplink);
     if (lh_ok(err))
-        err = register_stream(a);
+        err = count_stream(a);
     if (lh_ok(err)) {
         a->state = LH_APPLICATION_OPENING;
-        a->open_unsent = true;
-        (void)lh_custody_request(
-            a, message); /* no key of a new stream is there yet: it only keeps it in mind */
-        err = keep(a, message);
+        lh_buf_append(&a->first, message.data, message.len);
+        err = lh_buf_status(&a->first);
     }
     if (lh_ok(err))
         err = lh_stream_begin(a);
@@ -273,6 +256,20 @@ static void begin_stream(lh_application *a, lh_bytes message)
         return;
     const lh_err_detail detail = *lh_err_last();
     lh_application_refuse(a, err, &detail);
+}
+
+void lh_application_opened(lh_application *a, uint32_t stream)
+{
+    LH_AUTO(lh_buf_free) lh_buf first = a->first;
+    a->first = LH_BUF_INIT(first.max);
+    lh_application **bucket = bucket_of(a->agent, stream);
+    a->stream = stream;
+    a->bucket = *bucket;
+    *bucket = a;
+    a->state = LH_APPLICATION_OPEN;
+    /* No key of a new stream is there yet: it only keeps it in mind. */
+    (void)lh_custody_request(a, lh_buf_bytes(&first));
+    lh_application_relay(a, lh_buf_bytes(&first));
 }
 
 /* --- from the application ---------------------------------------------------------------------------------
@@ -407,6 +404,7 @@ lh_err lh_application_new(lh_agent *agent, const lh_greeted *client)
     }
     *a = (lh_application){.agent = agent, .references = 1, .who = *client, .next = agent->applications};
     a->incoming = LH_BUF_INIT(LH_LIMIT_MESSAGE);
+    a->first = LH_BUF_INIT(LH_LIMIT_MESSAGE);
     a->unsent = LH_BUF_INIT(UNSENT_MAX);
     if (a->next)
         a->next->previous = a;

@@ -21,6 +21,7 @@
 
 typedef struct lh_application lh_application;
 typedef struct lh_quote lh_quote;
+typedef struct lh_opening lh_opening;
 
 enum lh_agent_work { LH_AGENT_READ, LH_AGENT_WORKS };
 
@@ -32,7 +33,7 @@ struct lh_agent {
     lh_greeter *greeter;
     lh_uplink *uplink;
     lh_holder *holder;
-    uint32_t last_stream; /* the number that was given last */
+    uint32_t last_stream; /* the number of the OPEN that was sent last */
     size_t streams;       /* that are open, or opening */
     lh_application *applications;
     lh_application *buckets[LH_AGENT_BUCKETS]; /* those with a stream, by number */
@@ -52,8 +53,8 @@ struct lh_agent {
 
 enum lh_application_state {
     LH_APPLICATION_FRESH,   /* no stream yet: it is opened for the first request */
-    LH_APPLICATION_OPENING, /* its process is being read */
-    LH_APPLICATION_OPEN,
+    LH_APPLICATION_OPENING, /* its process is being read, or OPEN waits for room */
+    LH_APPLICATION_OPEN,    /* OPEN is sent */
 };
 
 /* One application's connection. */
@@ -68,14 +69,15 @@ struct lh_application {
     struct event *readable;
     struct event *exited;
     enum lh_application_state state;
-    uint32_t stream; /* on this link; 0 while FRESH */
-    void *opening;   /* the job that opens it; NULL: none, or one that counts no more */
+    bool counted;        /* as one of the host's streams: not while FRESH */
+    uint32_t stream;     /* on this link; 0 unless OPEN */
+    lh_opening *opening; /* what opens it; NULL: nothing does, or its end counts no more */
+    lh_buf first;        /* while OPENING: the request that it is opened for */
     lh_buf incoming;
     /* The request under way. */
     bool waiting;
     lh_message_header asked;
-    bool open_unsent; /* OPEN is not sent yet: still to be made, or the first of unsent */
-    lh_buf unsent;    /* whole frames that the channel has had no room for, in order */
+    lh_buf unsent; /* whole frames that the channel has had no room for, in order */
     /* What was true when the stream was opened. */
     lh_identity identity;
     uint8_t ephemeral[32]; /* SHA-256 of the connection's ephemeral public key */
@@ -95,6 +97,8 @@ lh_application *lh_application_ref(lh_application *application);
 void lh_application_unref(lh_application *application);
 /* The open one with that stream; NULL. */
 lh_application *lh_application_find(lh_agent *agent, uint32_t stream);
+/* It has that stream: OPEN is sent, and its first request follows. */
+void lh_application_opened(lh_application *application, uint32_t stream);
 /* Answer its request with an error, if one is under way. False where that closed it. */
 bool lh_application_fail(lh_application *application, lh_err err, const lh_err_detail *detail);
 /* There is no stream after all: the same, and the next request tries again. */
@@ -114,9 +118,12 @@ void lh_application_lost(lh_application *application);
 /* --- streams (stream.c): opening one ----------------------------------------------------------------------
  */
 
-/* Read the process, open the stream that the application has been given, and send what it keeps for it. The
- * end, good or bad, comes to the application, unless its opening is another by then. */
+/* Read the process, and open a stream for it. The end, good or bad, comes to the application, unless it was
+ * cancelled. */
 LH_MUST lh_err lh_stream_begin(lh_application *application);
+/* There is room: send the OPEN that waits for it, if one does. False: there is none again. */
+bool lh_stream_send(lh_application *application);
+void lh_stream_cancel(lh_application *application);
 
 /* SHA-256 of encoded facts. */
 LH_MUST lh_err lh_agent_facts_hash(

@@ -13,6 +13,7 @@
 #include "wire/client.h"
 
 #define PUPPETS 6
+#define AT_ONCE 48 /* applications */
 
 /* A process of its own that uses the agent when it is told to. */
 typedef struct {
@@ -452,6 +453,32 @@ static void first_request_opens_a_signed_stream(void **state)
     assert_string_equal(closed.reason, "closed");
 }
 
+/* Processes are read on several threads; numbers rise all the same, in the order in which streams are opened.
+ */
+static void streams_opened_at_once_have_rising_numbers(void **state)
+{
+    (void)state;
+    lh_client *clients[AT_ONCE];
+    asking asked[AT_ONCE];
+    for (int i = 0; i < AT_ONCE; i++)
+        clients[i] = connect_client();
+    for (int i = 0; i < AT_ONCE; i++)
+        ask(&asked[i], clients[i]);
+    uint32_t last = 0;
+    for (int i = 0; i < AT_ONCE; i++) {
+        lh_link_data data;
+        uint32_t stream = vault_expect(&f.vault, LH_LINK_OPEN, NULL);
+        assert_true(stream > last);
+        last = stream;
+        assert_int_equal(vault_expect(&f.vault, LH_LINK_DATA, &data), stream);
+        answer_data(&data, stream);
+    }
+    for (int i = 0; i < AT_ONCE; i++) {
+        expect_answer(&asked[i], LH_OK, NULL);
+        lh_client_close(clients[i]);
+    }
+}
+
 static void exit_of_the_process_closes_its_stream(void **state)
 {
     (void)state;
@@ -846,6 +873,7 @@ int main(void)
         TEST(refusal_reaches_the_application, set_up),
         TEST(officers_are_sent_to_the_vault, set_up),
         TEST(first_request_opens_a_signed_stream, set_up_linked),
+        TEST(streams_opened_at_once_have_rising_numbers, set_up_linked),
         TEST(exit_of_the_process_closes_its_stream, set_up_linked),
         TEST(message_of_another_process_closes_the_stream, set_up_linked),
         TEST(exec_is_found_by_the_next_quote, set_up_linked),
