@@ -152,6 +152,45 @@ static void test_activation(void **unused)
         lh_host_link_closed(waiting[i]);
 }
 
+/* An answer to one challenge, overheard or relayed, opens no other channel, and takes no host's place. */
+static void n10_activation_answer_replayed(void **unused)
+{
+    (void)unused;
+    uint8_t first[32], exporter[32], relayed[32];
+    lh_host_link *link = NULL;
+    lh_host_link *replaced = web1.link;
+    assert_lh_ok(agent_dial(&web1, &link, first));
+    memcpy(exporter, web1.exporter, sizeof(exporter));
+    lh_host_link_closed(link); /* nobody has given this answer yet */
+    assert_lh_ok(agent_dial(&web1, &link, NULL));
+    assert_lh_refused(lh_host_link_activate(link, first), LH_E_ATTESTATION, "activate-wrong");
+    lh_host_link_closed(link);
+    /* The same, were the channel's secrets the same: another challenge has another secret. */
+    assert_lh_ok(agent_dial(&web1, &link, NULL));
+    memcpy(link->options.exporter, exporter, sizeof(exporter));
+    assert_lh_refused(lh_host_link_activate(link, first), LH_E_ATTESTATION, "activate-wrong");
+    lh_host_link_closed(link);
+    /* The very challenge, handed on to the true host over a channel of one's own: it answers for that one. */
+    assert_lh_ok(agent_dial(&web1, &link, relayed));
+    link->options.exporter[0] ^= 1;
+    assert_lh_refused(lh_host_link_activate(link, relayed), LH_E_ATTESTATION, "activate-wrong");
+    link->options.exporter[0] ^= 1;
+    assert_lh_refused(lh_host_link_activate(link, relayed), LH_E_ATTESTATION, "activate-twice");
+    lh_host_link_closed(link);
+    /* None of this has touched the host's own link; its own answer, once more on another link, does not. */
+    assert_string_equal(web1.ended, "");
+    assert_ptr_equal(replaced->host->link, replaced);
+    assert_lh_ok(agent_dial(&web1, &link, first));
+    assert_lh_ok(lh_host_link_activate(link, first));
+    assert_string_equal(web1.ended, "host-replaced");
+    lh_host_link *again = NULL;
+    assert_lh_ok(agent_dial(&web1, &again, NULL));
+    assert_lh_refused(lh_host_link_activate(again, first), LH_E_ATTESTATION, "activate-wrong");
+    lh_host_link_closed(again);
+    assert_ptr_equal(link->host->link, link);
+    lh_host_link_closed(link);
+}
+
 static void test_open_refused(void **unused)
 {
     (void)unused;
@@ -548,6 +587,7 @@ int main(void)
         CASE(test_hundred_streams),
         CASE(test_slots_are_the_leased_one),
         CASE(test_activation),
+        CASE(n10_activation_answer_replayed),
         CASE(test_open_refused),
         CASE(test_newest_link_wins),
         CASE(n04_nonce_constant),
