@@ -104,6 +104,8 @@ lh_err lh_derive_material(
     const lh_key_row *row = lh_key_row_by_kind(kind);
     if (!row)
         return LH_REFUSE(LH_E_INVALID, "key-type", "there is no key of kind %d", (int)kind);
+    if (row->made)
+        return LH_REFUSE(LH_E_INVALID, "key-type", "%s keys are made, not derived", row->name);
     LH_AUTO(lh_secret_freep) lh_secret *material = NULL;
     LH_TRY(lh_secret_new(lh_key_row_material_len(row), &material));
     for (size_t i = 0; i < LH_ARRAY_LEN(scalars); i++) {

@@ -17,7 +17,7 @@ LH_MUST lh_err lh_derive(
     lh_crypto *c, const lh_secret *parent, lh_bytes context, size_t len, lh_secret **ret);
 
 /* A key of that kind. EC P-256 by FIPS 186-5 A.2.1 (extra random bits): 48 bytes, mod (n-1), plus 1.
- * LH_E_INVALID (reason "key-type") for LH_KEY_NONE. */
+ * LH_E_INVALID (reason "key-type") for LH_KEY_NONE, and for kinds that are made (lh_key_row.made). */
 LH_MUST lh_err lh_key_derive(
     lh_crypto *c, const lh_secret *parent, lh_bytes context, enum lh_key_kind kind, lh_key **ret);
 /* What that key is made of (lh_key_new's material). The caller frees *ret. */

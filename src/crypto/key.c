@@ -44,7 +44,7 @@ static lh_err new_of_kind(enum lh_key_kind kind, const lh_key_row **ret_row, lh_
         return LH_RAISE(LH_E_NOMEM, 0);
     key->kind = kind;
     key->bits = row->bits;
-    if (row->pair) {
+    if (row->pair && !row->made) {
         key->curve = lh_curve_by_params(row->ck_type, LH_BYTES(row->ec_params, row->ec_params_len));
         if (!key->curve)
             return LH_RAISE(LH_E_INTERNAL, 0);
@@ -57,6 +57,11 @@ static lh_err new_of_kind(enum lh_key_kind kind, const lh_key_row **ret_row, lh_
 static lh_err read_pair(lh_crypto *c, lh_bytes material, lh_key *key)
 {
     key->private_half = true;
+    if (key->ck_type == CKK_RSA) {
+        LH_TRY(lh_crypto_make_room(c));
+        lh_err err = lh_key_rsa_fill(c, material, key);
+        return err.code == LH_E_INVALID ? refuse_material("these are no primes of one") : err;
+    }
     if (key->ck_type == CKK_EC) {
         LH_AUTO(BN_clear_freep) BIGNUM *scalar = BN_secure_new();
         if (!scalar || !BN_bin2bn(material.data, (int)material.len, scalar))
@@ -89,6 +94,35 @@ lh_err lh_key_new(lh_crypto *c, enum lh_key_kind kind, const lh_secret *material
     return LH_SUCCESS;
 }
 
+lh_err lh_key_make_material(lh_crypto *c, enum lh_key_kind kind, lh_secret **ret)
+{
+    const lh_key_row *row = lh_key_row_by_kind(kind);
+    if (!row || !row->made)
+        return LH_REFUSE(LH_E_INVALID, "key-type", "keys of kind %d are not made like this", (int)kind);
+    LH_AUTO(lh_secret_freep) lh_secret *primes = NULL;
+    LH_TRY(lh_secret_new(lh_key_row_material_len(row), &primes));
+    LH_TRY(lh_crypto_make_room(c));
+    LH_TRY(lh_key_rsa_make(c, row->bits, primes));
+    *ret = LH_TAKE(primes);
+    return LH_SUCCESS;
+}
+
+static lh_err refuse_public(const lh_key_row *row, size_t len, size_t wanted)
+{
+    return LH_REFUSE(
+        LH_E_INVALID, "key-public", "a public key of %zu bytes: %s has %zu", len, row->name, wanted);
+}
+
+static lh_err new_public_rsa(lh_crypto *c, const lh_key_row *row, lh_bytes modulus, lh_key *key)
+{
+    if (modulus.len != row->bits / 8)
+        return refuse_public(row, modulus.len, row->bits / 8);
+    lh_err err = lh_key_rsa_fill_public(c, modulus, key);
+    return err.code == LH_E_INVALID
+               ? LH_REFUSE(LH_E_INVALID, "key-public", "that is no modulus of %s", row->name)
+               : err;
+}
+
 lh_err lh_key_new_public(lh_crypto *c, enum lh_key_kind kind, lh_bytes point, lh_key **ret)
 {
     const lh_key_row *row = NULL;
@@ -96,9 +130,13 @@ lh_err lh_key_new_public(lh_crypto *c, enum lh_key_kind kind, lh_bytes point, lh
     LH_TRY(new_of_kind(kind, &row, &key));
     if (!row->pair)
         return LH_REFUSE(LH_E_INVALID, "key-type", "a key of kind %d has no public half", (int)kind);
+    if (row->made) {
+        LH_TRY(new_public_rsa(c, row, point, key));
+        *ret = LH_TAKE(key);
+        return LH_SUCCESS;
+    }
     if (point.len != key->curve->point_len)
-        return LH_REFUSE(LH_E_INVALID, "key-public", "a public key of %zu bytes: %s has %zu", point.len,
-            row->name, key->curve->point_len);
+        return refuse_public(row, point.len, key->curve->point_len);
     key->point_len = point.len;
     memcpy(key->point, point.data, point.len);
     if (key->ck_type == CKK_EC)
@@ -137,6 +175,8 @@ lh_err lh_key_public_spki(const lh_key *key, lh_buf *out)
 lh_err lh_key_public_point(const lh_key *key, lh_buf *out)
 {
     LH_TRY(need_pair(key));
+    if (key->ck_type == CKK_RSA)
+        return lh_key_rsa_modulus(key, out);
     lh_buf_append(out, key->point, key->point_len);
     return lh_buf_status(out);
 }

@@ -9,18 +9,25 @@
 #include "p11/mechanism.h"
 
 #define LH_KEY_SECRET_SIZE 32 /* bytes of raw secret, of most kinds: lh_key_row_material_len tells */
-#define LH_KEY_SECRET_MAX 66  /* bytes of raw secret, of the kind with the longest: P-521 */
-#define LH_KEY_POINT_MAX 133  /* bytes of the longest raw public key: P-521 */
+#define LH_KEY_SECRET_MAX 384 /* bytes of raw secret, of the kind with the longest: RSA-3072 */
+#define LH_KEY_POINT_MAX 133  /* bytes of the longest point: P-521 */
+#define LH_KEY_PUBLIC_MAX 384 /* bytes of the longest raw public key: RSA-3072's modulus */
 
 typedef struct lh_key lh_key;
 
 /* Make a key from its raw secret: EC scalar (big-endian, 1 to n-1), Ed25519 seed (RFC 8032), AES-256 or HMAC
- * key. The material is copied. LH_E_INVALID (reason "key-material") for a wrong length or a scalar out
- * of range. */
+ * key; of RSA both primes, each of half the length, whose primality is not looked at. The material is copied.
+ * LH_E_INVALID (reason "key-material") for a wrong length, a scalar out of range, or numbers that make no key
+ * of that length with the exponent 65537. */
 LH_MUST lh_err lh_key_new(lh_crypto *c, enum lh_key_kind kind, const lh_secret *material, lh_key **ret);
 
-/* Make a key that only verifies from its raw public half: 65 bytes 04 ‖ x ‖ y, or 32 bytes of Ed25519.
- * LH_E_INVALID (reason "key-public") for a wrong length or a point that is not on the curve. */
+/* The material of a new key of a kind that cannot be derived (lh_key_row.made). Takes a second or so: on
+ * threads that may. The caller frees *ret. LH_E_INVALID (reason "key-type") for other kinds. */
+LH_MUST lh_err lh_key_make_material(lh_crypto *c, enum lh_key_kind kind, lh_secret **ret);
+
+/* Make a key that only verifies (and of RSA encrypts) from its raw public half: 65 bytes 04 ‖ x ‖ y, 32 bytes
+ * of Ed25519, or the modulus. LH_E_INVALID (reason "key-public") for a wrong length or a point that is not on
+ * the curve. */
 LH_MUST lh_err lh_key_new_public(lh_crypto *c, enum lh_key_kind kind, lh_bytes point, lh_key **ret);
 
 /* Takes NULL; wipes. */
@@ -32,7 +39,8 @@ enum lh_key_kind lh_key_kind(const lh_key *key);
 /* Append the DER SubjectPublicKeyInfo (RFC 5480, RFC 8410). LH_E_INVALID (reason "key-type") for a symmetric
  * key. */
 LH_MUST lh_err lh_key_public_spki(const lh_key *key, lh_buf *out);
-/* Append the raw public key: 65 bytes 04 ‖ x ‖ y (SEC 1), or 32 bytes (RFC 8032). The same error. */
+/* Append the raw public key: 65 bytes 04 ‖ x ‖ y (SEC 1), 32 bytes (RFC 8032), or RSA's modulus, at most
+ * LH_KEY_PUBLIC_MAX bytes. The same error. */
 LH_MUST lh_err lh_key_public_point(const lh_key *key, lh_buf *out);
 
 /* --- keys of standalone partitions ------------------------------------------------------------------------

@@ -34,6 +34,13 @@ LH_MUST lh_err lh_key_pq_describe(lh_key *key);
 LH_MUST lh_err lh_key_ec_fill(
     lh_crypto *c, const lh_curve *curve, const BIGNUM *scalar, lh_bytes point, lh_key *key);
 
+/* Leased RSA keys, whose exponent is 65537; key->bits says how long. From both primes, from the modulus; the
+ * modulus of one, padded; the primes of a new one. LH_E_INVALID for what makes no such key. */
+LH_MUST lh_err lh_key_rsa_fill(lh_crypto *c, lh_bytes primes, lh_key *key);
+LH_MUST lh_err lh_key_rsa_fill_public(lh_crypto *c, lh_bytes modulus, lh_key *key);
+LH_MUST lh_err lh_key_rsa_modulus(const lh_key *key, lh_buf *out);
+LH_MUST lh_err lh_key_rsa_make(lh_crypto *c, unsigned bits, lh_secret *ret_primes);
+
 /* A private key from elsewhere (PKCS #8): its parts are checked as lh_key_import checks them. pkey is
  * borrowed. LH_E_INVALID where it is not of that type. */
 LH_MUST lh_err lh_key_adopt(lh_crypto *c, unsigned long ck_type, EVP_PKEY *pkey, lh_key **ret);

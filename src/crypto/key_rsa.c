@@ -295,4 +295,95 @@ static lh_err generate(
     return LH_SUCCESS;
 }
 
+/* --- leased keys -------------------------------------------------------------------------------------------
+ */
+
+static lh_err read_number(lh_bytes bytes, BIGNUM **ret)
+{
+    LH_TRY(new_number(ret));
+    return BN_bin2bn(bytes.data, (int)bytes.len, *ret) ? LH_SUCCESS : LH_OPENSSL_FAIL("reading an RSA key");
+}
+
+/* n = p * q, d = e^-1 modulo lcm(p - 1, q - 1) (SP 800-56B r2, 6.2.1). */
+static lh_err exponents_of(rsa *r)
+{
+    LH_AUTO(BN_clear_freep) BIGNUM *p = NULL;
+    LH_AUTO(BN_clear_freep) BIGNUM *q = NULL;
+    LH_AUTO(BN_clear_freep) BIGNUM *gcd = NULL;
+    LH_AUTO(BN_clear_freep) BIGNUM *product = NULL;
+    LH_TRY(new_number(&p));
+    LH_TRY(new_number(&q));
+    LH_TRY(new_number(&gcd));
+    LH_TRY(new_number(&product));
+    LH_TRY(new_number(&r->part[N]));
+    LH_TRY(new_number(&r->part[E]));
+    LH_TRY(new_number(&r->part[D]));
+    if (BN_set_word(r->part[E], RSA_F4) != 1 || BN_mul(r->part[N], r->part[P], r->part[Q], r->ctx) != 1 ||
+        !BN_copy(p, r->part[P]) || BN_sub_word(p, 1) != 1 || !BN_copy(q, r->part[Q]) ||
+        BN_sub_word(q, 1) != 1 || BN_gcd(gcd, p, q, r->ctx) != 1 || BN_mul(product, p, q, r->ctx) != 1 ||
+        BN_div(product, NULL, product, gcd, r->ctx) != 1)
+        return LH_OPENSSL_FAIL("making an RSA key");
+    if (!BN_mod_inverse(r->part[D], r->part[E], product, r->ctx))
+        return refuse_parts("the primes do not go with 65537");
+    return LH_SUCCESS;
+}
+
+lh_err lh_key_rsa_fill(lh_crypto *c, lh_bytes primes, lh_key *key)
+{
+    const unsigned bits = key->bits;
+    const size_t half = primes.len / 2;
+    LH_AUTO(rsa_free) rsa r = {.ctx = BN_CTX_secure_new_ex(c->libctx)};
+    if (!r.ctx)
+        return LH_OPENSSL_FAIL("making an RSA key");
+    LH_TRY(read_number(LH_BYTES(primes.data, half), &r.part[P]));
+    LH_TRY(read_number(LH_BYTES(primes.data + half, half), &r.part[Q]));
+    if (!BN_is_odd(r.part[P]) || !BN_is_odd(r.part[Q]) || BN_is_one(r.part[P]) || BN_is_one(r.part[Q]))
+        return refuse_parts("a prime is odd, and more than 1");
+    LH_TRY(exponents_of(&r));
+    LH_TRY(complete(&r));
+    LH_TRY(make(c, &r, true, key));
+    return key->bits == bits ? LH_SUCCESS : refuse_parts("the modulus has another length");
+}
+
+lh_err lh_key_rsa_fill_public(lh_crypto *c, lh_bytes modulus, lh_key *key)
+{
+    const unsigned bits = key->bits;
+    LH_AUTO(rsa_free) rsa r = {.ctx = NULL};
+    LH_TRY(read_number(modulus, &r.part[N]));
+    LH_TRY(new_number(&r.part[E]));
+    if (BN_set_word(r.part[E], RSA_F4) != 1)
+        return LH_OPENSSL_FAIL("making an RSA key");
+    LH_TRY(check_public(&r));
+    LH_TRY(make(c, &r, false, key));
+    return key->bits == bits ? LH_SUCCESS : refuse_parts("the modulus has another length");
+}
+
+lh_err lh_key_rsa_modulus(const lh_key *key, lh_buf *out)
+{
+    LH_AUTO(BN_clear_freep) BIGNUM *number = NULL;
+    LH_TRY(lh_pkey_number(key->pkey, fields[N].name, &number));
+    const size_t len = (key->bits + 7) / 8;
+    uint8_t *to = lh_buf_extend(out, len);
+    if (to && BN_bn2binpad(number, to, (int)len) < 0)
+        return LH_OPENSSL_FAIL("telling a modulus");
+    return lh_buf_status(out);
+}
+
+lh_err lh_key_rsa_make(lh_crypto *c, unsigned bits, lh_secret *ret_primes)
+{
+    LH_AUTO(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+    LH_AUTO(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(c->libctx, "RSA", NULL);
+    if (!ctx || EVP_PKEY_keygen_init(ctx) != 1 || EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) != 1)
+        return LH_OPENSSL_FAIL("generating an RSA key"); /* its exponent is 65537 */
+    LH_TRY(lh_pkey_generate(ctx, &pkey));
+    const size_t half = lh_secret_len(ret_primes) / 2;
+    for (size_t i = 0; i < 2; i++) {
+        LH_AUTO(BN_clear_freep) BIGNUM *prime = NULL;
+        LH_TRY(lh_pkey_number(pkey, fields[P + i].name, &prime));
+        if (BN_bn2binpad(prime, lh_secret_data(ret_primes) + i * half, (int)half) < 0)
+            return LH_OPENSSL_FAIL("generating an RSA key");
+    }
+    return LH_SUCCESS;
+}
+
 const lh_key_ops lh_key_ops_rsa = {LH_TYPE_RSA, import, tell, generate};

@@ -7,6 +7,7 @@
  * 2. Blinding is never turned off.
  * 3. EVP_PKEY_CTX is set up in begin, so that wrong parameters are refused before there is data. */
 #include "crypto/operation_internal.h"
+#include "crypto/rsa_hash.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -16,23 +17,6 @@
 #include <leasehold/pkcs11-3.h>
 
 #define PKCS1_OVERHEAD 11 /* bytes of v1.5 padding at least */
-
-static const struct {
-    unsigned long ckm;
-    unsigned long ckg;
-    const char *name;
-    size_t len;
-} hashes[] = {
-    {CKM_SHA_1, CKG_MGF1_SHA1, "SHA1", 20},
-    {CKM_SHA224, CKG_MGF1_SHA224, "SHA2-224", 28},
-    {CKM_SHA256, CKG_MGF1_SHA256, "SHA2-256", 32},
-    {CKM_SHA384, CKG_MGF1_SHA384, "SHA2-384", 48},
-    {CKM_SHA512, CKG_MGF1_SHA512, "SHA2-512", 64},
-    {CKM_SHA3_224, CKG_MGF1_SHA3_224, "SHA3-224", 28},
-    {CKM_SHA3_256, CKG_MGF1_SHA3_256, "SHA3-256", 32},
-    {CKM_SHA3_384, CKG_MGF1_SHA3_384, "SHA3-384", 48},
-    {CKM_SHA3_512, CKG_MGF1_SHA3_512, "SHA3-512", 64},
-};
 
 static size_t modulus_len(const lh_op *op)
 {
@@ -44,26 +28,11 @@ static lh_err fault(void)
     return LH_OPENSSL_FAIL("RSA");
 }
 
-/* hash (CKM_) and mask function (CKG_) at the front of a parameter. */
-static lh_err take_hashes(lh_op *op, lh_bytes *params, size_t *ret_hash, size_t *ret_mgf)
+static lh_err take_hashes(
+    lh_op *op, lh_bytes *params, const lh_rsa_hash **ret_hash, const lh_rsa_hash **ret_mgf)
 {
-    uint32_t ckm = 0;
-    uint32_t ckg = 0;
-    if (!lh_take_u32(params, &ckm) || !lh_take_u32(params, &ckg))
-        return lh_op_refuse_param(op, "it is malformed");
-    size_t hash = LH_ARRAY_LEN(hashes);
-    size_t mgf = LH_ARRAY_LEN(hashes);
-    for (size_t i = 0; i < LH_ARRAY_LEN(hashes); i++) {
-        if (hashes[i].ckm == ckm)
-            hash = i;
-        if (hashes[i].ckg == ckg)
-            mgf = i;
-    }
-    if (hash == LH_ARRAY_LEN(hashes) || mgf == LH_ARRAY_LEN(hashes))
-        return lh_op_refuse_param(op, "its hash or its mask generation function is not offered");
-    *ret_hash = hash;
-    *ret_mgf = mgf;
-    return LH_SUCCESS;
+    const char *why = lh_rsa_take_hashes(params, ret_hash, ret_mgf);
+    return why ? lh_op_refuse_param(op, why) : LH_SUCCESS;
 }
 
 /* The context for the operation that use comes to, with that padding. */
@@ -111,41 +80,41 @@ static lh_err pkcs1_begin(lh_op *op, lh_bytes params)
 
 static lh_err pss_begin(lh_op *op, lh_bytes params)
 {
-    size_t hash = 0;
-    size_t mgf = 0;
+    const lh_rsa_hash *hash = NULL;
+    const lh_rsa_hash *mgf = NULL;
     uint32_t salt = 0;
     LH_TRY(take_hashes(op, &params, &hash, &mgf));
     if (!lh_take_u32(&params, &salt) || params.len > 0)
         return lh_op_refuse_param(op, "it is malformed");
-    if (op->row->digest && strcmp(op->row->digest, hashes[hash].name) != 0)
+    if (op->row->digest && strcmp(op->row->digest, hash->name) != 0)
         return lh_op_refuse_param(op, "its hash is not this mechanism's");
     /* RFC 8017 section 9.1.1: emLen is at least hLen + sLen + 2. */
     size_t em_len = (op->key->bits - 1 + 7) / 8;
-    if (hashes[hash].len + 2 > em_len || salt > em_len - hashes[hash].len - 2)
+    if (hash->len + 2 > em_len || salt > em_len - hash->len - 2)
         return lh_op_refuse_param(op, "hash and salt do not fit into the key");
     LH_TRY(start(op, RSA_PKCS1_PSS_PADDING));
-    LH_TRY(set_digest(op, hashes[hash].name));
-    if (EVP_PKEY_CTX_set_rsa_mgf1_md(op->pkey, lh_crypto_md(op->c, hashes[mgf].name)) != 1 ||
+    LH_TRY(set_digest(op, hash->name));
+    if (EVP_PKEY_CTX_set_rsa_mgf1_md(op->pkey, lh_crypto_md(op->c, mgf->name)) != 1 ||
         EVP_PKEY_CTX_set_rsa_pss_saltlen(op->pkey, (int)salt) != 1)
         return fault();
-    op->total_max = op->row->digest ? UINT64_MAX : hashes[hash].len;
-    op->data_len = hashes[hash].len;
+    op->total_max = op->row->digest ? UINT64_MAX : hash->len;
+    op->data_len = hash->len;
     return op->row->digest ? lh_op_digest_start(op, op->row->digest) : LH_SUCCESS;
 }
 
 static lh_err oaep_begin(lh_op *op, lh_bytes params)
 {
-    size_t hash = 0;
-    size_t mgf = 0;
+    const lh_rsa_hash *hash = NULL;
+    const lh_rsa_hash *mgf = NULL;
     lh_bytes label = LH_BYTES_NONE;
     LH_TRY(take_hashes(op, &params, &hash, &mgf));
     if (!lh_take_blob(&params, &label) || params.len > 0)
         return lh_op_refuse_param(op, "it is malformed");
-    if (2 * hashes[hash].len + 2 > modulus_len(op))
+    if (2 * hash->len + 2 > modulus_len(op))
         return lh_op_refuse_param(op, "the hash does not fit into the key");
     LH_TRY(start(op, RSA_PKCS1_OAEP_PADDING));
-    if (EVP_PKEY_CTX_set_rsa_oaep_md(op->pkey, lh_crypto_md(op->c, hashes[hash].name)) != 1 ||
-        EVP_PKEY_CTX_set_rsa_mgf1_md(op->pkey, lh_crypto_md(op->c, hashes[mgf].name)) != 1)
+    if (EVP_PKEY_CTX_set_rsa_oaep_md(op->pkey, lh_crypto_md(op->c, hash->name)) != 1 ||
+        EVP_PKEY_CTX_set_rsa_mgf1_md(op->pkey, lh_crypto_md(op->c, mgf->name)) != 1)
         return fault();
     if (label.len > 0) {
         uint8_t *copy = OPENSSL_memdup(label.data, label.len);
@@ -155,7 +124,7 @@ static lh_err oaep_begin(lh_op *op, lh_bytes params)
         }
     }
     bool encrypt = op->use == LH_USE_ENCRYPT;
-    op->total_max = encrypt ? modulus_len(op) - 2 * hashes[hash].len - 2 : modulus_len(op);
+    op->total_max = encrypt ? modulus_len(op) - 2 * hash->len - 2 : modulus_len(op);
     return LH_SUCCESS;
 }
 

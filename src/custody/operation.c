@@ -3,6 +3,7 @@
 #include "custody/operation.h"
 
 #include "base/secret.h"
+#include "custody/rsa_padding.h"
 
 #define BLOCK 16u
 
@@ -15,8 +16,9 @@ struct lh_custody_op {
     bool hashed; /* held is that digest */
     lh_buf held; /* data to sign or to authenticate; of ciphers what is not a whole block yet */
     uint8_t iv[BLOCK];
-    uint64_t left; /* bytes that may still come: a counter must not run over */
-    bool fed;      /* data of the last part has been taken in, and the TPM refused */
+    uint64_t left;          /* bytes that may still come: a counter must not run over */
+    bool fed;               /* data of the last part has been taken in, and the TPM refused */
+    lh_rsa_padding padding; /* PSS, OAEP */
 };
 
 /* ECB, CBC and CTR: what TPM2_EncryptDecrypt2 does. */
@@ -88,14 +90,21 @@ static const lh_mechanism *digest_row(const char *digest)
     return NULL;
 }
 
+static bool is_rsa(const lh_custody_op *op)
+{
+    return op->kind == LH_KEY_RSA_2048;
+}
+
 static lh_err begin(lh_custody_op *op, lh_bytes params)
 {
     op->left = UINT64_MAX;
     if (op->row->family == LH_FAMILY_CIPHER)
         return begin_cipher(op, params);
-    if (params.len != 0)
+    if (op->row->param == LH_PARAM_PSS || op->row->param == LH_PARAM_OAEP)
+        LH_TRY(lh_rsa_padding_read(op->c, op->row, params, &op->padding));
+    else if (params.len != 0)
         return refuse_param(op->row, "it takes none");
-    if (op->row->family == LH_FAMILY_ECDSA && op->row->digest) {
+    if ((op->row->family == LH_FAMILY_ECDSA || is_rsa(op)) && op->row->digest) {
         const lh_mechanism *row = digest_row(op->row->digest);
         if (!row)
             return LH_RAISE(LH_E_INTERNAL, op->row->type);
@@ -109,7 +118,9 @@ lh_err lh_custody_op_begin(lh_crypto *c, const lh_custody_begin *b, lh_custody_o
     if (!lh_mechanism_in_tpm(b->row, b->kind))
         return LH_REFUSE(LH_E_UNSUPPORTED, "custody-mechanism", "a TPM cannot do %s with a key of that kind",
             b->row->name);
-    const unsigned uses = b->row->family == LH_FAMILY_CIPHER ? LH_USE_ENCRYPT | LH_USE_DECRYPT : LH_USE_SIGN;
+    const unsigned uses = b->row->family == LH_FAMILY_CIPHER ? LH_USE_ENCRYPT | LH_USE_DECRYPT
+                          : b->kind == LH_KEY_RSA_2048       ? LH_USE_SIGN | LH_USE_DECRYPT
+                                                             : LH_USE_SIGN;
     if (!(uses & b->use) || !(b->row->uses & b->use))
         return LH_REFUSE(LH_E_INVALID, "mechanism-use", "%s cannot be used like that here", b->row->name);
     LH_AUTO(lh_custody_op_freep) lh_custody_op *op = calloc(1, sizeof(*op));
@@ -220,12 +231,43 @@ static lh_err sign_digest(lh_custody_op *op, lh_tpm_key *key, lh_bytes digest, l
     return lh_lease_key_ecdsa(key, LH_BYTES(fitted, size), out);
 }
 
+/* The private operation over a padded block. A number that is not below the modulus does not decrypt. */
+static lh_err rsa_decrypt(lh_custody_op *op, lh_tpm_key *key, lh_buf *out)
+{
+    LH_AUTO(lh_buf_free) lh_buf block = LH_BUF_INIT(LH_RSA_BLOCK);
+    if (op->held.len != LH_RSA_BLOCK)
+        return refuse_length(op->row);
+    lh_err err = lh_lease_key_rsa_raw(key, lh_buf_bytes(&op->held), &block);
+    if (err.code == LH_E_INVALID)
+        return LH_REFUSE(LH_E_CORRUPT, "decrypt", "the data does not decrypt");
+    LH_TRY(err);
+    return op->row->family == LH_FAMILY_RSA_OAEP ? lh_rsa_unpad_oaep(op->c, &op->padding, block.data, out)
+                                                 : lh_rsa_unpad_pkcs1(block.data, out);
+}
+
+static lh_err finish_rsa(lh_custody_op *op, lh_tpm_key *key, lh_buf *out)
+{
+    if (op->use == LH_USE_DECRYPT)
+        return rsa_decrypt(op, key, out);
+    if (lh_mechanism_tpm_signs(op->row))
+        return lh_lease_key_rsa_sign(key, lh_buf_bytes(&op->held), out);
+    uint8_t block[LH_RSA_BLOCK];
+    const lh_bytes held = lh_buf_bytes(&op->held);
+    if (op->row->family == LH_FAMILY_RSA_PSS)
+        LH_TRY(lh_rsa_pad_pss(op->c, &op->padding, held, block));
+    else
+        LH_TRY(lh_rsa_pad_pkcs1(held, block));
+    return lh_lease_key_rsa_raw(key, LH_BYTES(block, sizeof(block)), out);
+}
+
 static lh_err finish_sign(lh_custody_op *op, lh_tpm_key *key, lh_buf *out)
 {
     if (op->hash && !op->hashed) {
         LH_TRY(lh_op_finish(op->hash, LH_BYTES_NONE, &op->held));
         op->hashed = true;
     }
+    if (is_rsa(op))
+        return finish_rsa(op, key, out);
     if (op->row->family == LH_FAMILY_HMAC)
         return lh_lease_key_hmac(key, lh_buf_bytes(&op->held), out);
     if (op->held.len < 1 || op->held.len > 64)

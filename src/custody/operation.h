@@ -1,7 +1,7 @@
-/* Mechanisms carried out with a lease key: what the TPM does, with hashing, padding and the joining of parts
- * around it in software. Which mechanisms there are is data of p11's rows; which of them a TPM can do is
- * lh_mechanism_in_tpm. Their results and refusals are those of src/crypto/operation.h, but that CTR and block
- * ciphers give out whole blocks only before the end.
+/* Mechanisms carried out with a lease key: what the TPM does, with hashing, padding (rsa_padding.h) and the
+ * joining of parts around it in software. Which mechanisms there are is data of p11's rows; which of them a
+ * TPM can do is lh_mechanism_in_tpm. Their results and refusals are those of src/crypto/operation.h, but that
+ * CTR and block ciphers give out whole blocks only before the end.
  *
  * Every call but can, begin and free may block on the TPM. One thread at a time. */
 #ifndef LH_CUSTODY_OPERATION_H

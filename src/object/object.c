@@ -22,7 +22,7 @@ struct lh_object {
     bool per_lease;
     uint8_t key_id[LH_OBJECT_KEY_ID_SIZE];
     lh_key *public_key; /* NULL where not known or not a pair */
-    lh_buf point;       /* raw public key */
+    lh_buf point;       /* raw public key: of RSA the modulus */
     lh_buf spki;
     lh_buf certificate[LH_PARTS]; /* certificates only */
     char label[LH_LIMIT_NAME + 24];
@@ -273,10 +273,39 @@ static void put_vendor(uint32_t type, const lh_object_lease_view *lease, lh_buf 
     }
 }
 
+/* RSA's own attributes (PKCS #11 2.40 mechanisms, sections 2.1.2 and 2.1.3); false for others. */
+static bool put_rsa(const lh_object *object, uint32_t type, lh_buf *out)
+{
+    static const uint8_t exponent[] = {1, 0, 1};
+    const bool private = object->class == LH_OBJECT_PRIVATE;
+    const uint8_t known = object->point.len > 0 ? 0 : LH_ATTRIBUTE_NONE;
+    switch (type) {
+    case CKA_MODULUS: lh_wire_put_attribute(out, type, known, lh_buf_bytes(&object->point)); return true;
+    case CKA_PUBLIC_EXPONENT: lh_wire_put_attribute(out, type, 0, LH_BYTES(exponent, 3)); return true;
+    case CKA_MODULUS_BITS:
+        if (private)
+            return false;
+        lh_wire_put_ulong(out, type, lh_key_row_by_kind(object->kind)->bits);
+        return true;
+    case CKA_PRIVATE_EXPONENT:
+    case CKA_PRIME_1:
+    case CKA_PRIME_2:
+    case CKA_EXPONENT_1:
+    case CKA_EXPONENT_2:
+    case CKA_COEFFICIENT:
+        if (private)
+            lh_wire_put_attribute(out, type, LH_ATTRIBUTE_SENSITIVE, LH_BYTES_NONE);
+        return private;
+    default: return false;
+    }
+}
+
 /* What the object's kind fixes; false where the type is none of these. */
 static bool put_by_key(const lh_object *object, uint32_t type, lh_buf *out)
 {
     const lh_key_row *row = lh_key_row_by_kind(object->kind);
+    if (row->ck_type == CKK_RSA && type != CKA_PUBLIC_KEY_INFO)
+        return put_rsa(object, type, out);
     switch (type) {
     case CKA_EC_PARAMS:
         if (!row->ec_params)
@@ -415,9 +444,11 @@ static const uint32_t all_types[] = {CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABE
     CKA_KEY_GEN_MECHANISM, CKA_ALLOWED_MECHANISMS, CKA_SUBJECT, CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT,
     CKA_DECRYPT, CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_UNWRAP, CKA_TRUSTED, CKA_SENSITIVE,
     CKA_ALWAYS_SENSITIVE, CKA_EXTRACTABLE, CKA_NEVER_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED,
-    CKA_ALWAYS_AUTHENTICATE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE, CKA_VALUE_LEN,
-    CKA_CERTIFICATE_TYPE, CKA_CERTIFICATE_CATEGORY, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_CHECK_VALUE, CKA_URL,
-    CKA_LEASEHOLD_LEASE_ID, CKA_LEASEHOLD_EXPIRY, CKA_LEASEHOLD_REMAINING_USES};
+    CKA_ALWAYS_AUTHENTICATE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT,
+    CKA_PRIVATE_EXPONENT, CKA_PRIME_1, CKA_PRIME_2, CKA_EXPONENT_1, CKA_EXPONENT_2, CKA_COEFFICIENT,
+    CKA_PUBLIC_KEY_INFO, CKA_VALUE, CKA_VALUE_LEN, CKA_CERTIFICATE_TYPE, CKA_CERTIFICATE_CATEGORY, CKA_ISSUER,
+    CKA_SERIAL_NUMBER, CKA_CHECK_VALUE, CKA_URL, CKA_LEASEHOLD_LEASE_ID, CKA_LEASEHOLD_EXPIRY,
+    CKA_LEASEHOLD_REMAINING_USES};
 
 static bool has(const lh_object *object, uint32_t type)
 {

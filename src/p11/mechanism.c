@@ -61,6 +61,20 @@ static const lh_key_row key_rows[] = {
         .type = LH_TYPE_GENERIC,
         .bits = 256,
         .secret_len = 32},
+    {.kind = LH_KEY_RSA_2048,
+        .name = "rsa-2048",
+        .ck_type = CKK_RSA,
+        .type = LH_TYPE_RSA,
+        .pair = true,
+        .made = true,
+        .bits = 2048},
+    {.kind = LH_KEY_RSA_3072,
+        .name = "rsa-3072",
+        .ck_type = CKK_RSA,
+        .type = LH_TYPE_RSA,
+        .pair = true,
+        .made = true,
+        .bits = 3072},
 };
 
 /* CKK_ to bit; of an HMAC type also its digest, as the rows spell it. */
@@ -125,6 +139,8 @@ size_t lh_key_row_material_len(const lh_key_row *row)
 {
     if (!row->pair)
         return row->secret_len;
+    if (row->ck_type == CKK_RSA)
+        return row->bits / 8;
     const lh_curve *curve = lh_curve_by_params(row->ck_type, LH_BYTES(row->ec_params, row->ec_params_len));
     return curve ? curve->scalar_len : 0;
 }
@@ -202,13 +218,27 @@ bool lh_mechanism_is_leased(const lh_mechanism *row)
     return false;
 }
 
+static bool is_rsa(const lh_mechanism *row)
+{
+    return row->family == LH_FAMILY_RSA_PKCS1 || row->family == LH_FAMILY_RSA_PSS ||
+           row->family == LH_FAMILY_RSA_OAEP || row->family == LH_FAMILY_RSA_RAW;
+}
+
 bool lh_key_kind_in_tpm(enum lh_key_kind kind)
 {
     return kind == LH_KEY_EC_P256 || kind == LH_KEY_EC_P384 || kind == LH_KEY_AES256 ||
-           kind == LH_KEY_HMAC_SHA256;
+           kind == LH_KEY_HMAC_SHA256 || kind == LH_KEY_RSA_2048;
 }
 
-/* ECDSA over any digest; HMAC with the hash that the key is of; of ciphers what TPM2_EncryptDecrypt2 has. */
+bool lh_mechanism_tpm_signs(const lh_mechanism *row)
+{
+    return row->family == LH_FAMILY_RSA_PKCS1 && row->digest &&
+           (strcmp(row->digest, "SHA2-256") == 0 || strcmp(row->digest, "SHA2-384") == 0 ||
+               strcmp(row->digest, "SHA2-512") == 0);
+}
+
+/* ECDSA over any digest; HMAC with the hash that the key is of; of ciphers what TPM2_EncryptDecrypt2 has; of
+ * RSA everything leased. */
 bool lh_mechanism_in_tpm(const lh_mechanism *row, enum lh_key_kind kind)
 {
     if (!lh_key_kind_in_tpm(kind) || !lh_mechanism_fits_kind(row, lh_key_row_by_kind(kind)))
@@ -219,7 +249,7 @@ bool lh_mechanism_in_tpm(const lh_mechanism *row, enum lh_key_kind kind)
         return row->family == LH_FAMILY_CIPHER &&
                (strcmp(row->cipher, "ECB") == 0 || strcmp(row->cipher, "CBC") == 0 ||
                    strcmp(row->cipher, "CTR") == 0);
-    return row->family == LH_FAMILY_ECDSA;
+    return row->family == LH_FAMILY_ECDSA || is_rsa(row);
 }
 
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type)
@@ -238,12 +268,6 @@ bool lh_mechanism_in_parts(const lh_mechanism *row, unsigned use)
     enum { IN_PARTS = LH_USE_SIGN | LH_USE_VERIFY | LH_USE_ENCRYPT | LH_USE_DECRYPT | LH_USE_DIGEST };
     return row->multipart && (use & IN_PARTS) != 0 &&
            !(row->family == LH_FAMILY_AEAD && use == LH_USE_DECRYPT);
-}
-
-static bool is_rsa(const lh_mechanism *row)
-{
-    return row->family == LH_FAMILY_RSA_PKCS1 || row->family == LH_FAMILY_RSA_PSS ||
-           row->family == LH_FAMILY_RSA_OAEP || row->family == LH_FAMILY_RSA_RAW;
 }
 
 bool lh_mechanism_needs_legacy(const lh_mechanism *row, unsigned key_bits)

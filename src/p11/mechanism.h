@@ -31,7 +31,7 @@ enum lh_key_type {
 /* CKK_… to its bit; 0 where there is none. */
 uint32_t lh_key_type_of(unsigned long ck_type);
 
-/* Kinds of keys that a role may derive. The values are on the wire and on disk: append only. */
+/* Kinds of keys that a role may have. The values are on the wire and on disk: append only. */
 enum lh_key_kind {
     LH_KEY_NONE = 0,
     LH_KEY_EC_P256 = 1,
@@ -40,6 +40,8 @@ enum lh_key_kind {
     LH_KEY_HMAC_SHA256 = 4, /* a 32-byte CKK_GENERIC_SECRET */
     LH_KEY_EC_P384 = 5,
     LH_KEY_EC_P521 = 6,
+    LH_KEY_RSA_2048 = 7,
+    LH_KEY_RSA_3072 = 8,
     LH_KEY_KIND_COUNT
 };
 
@@ -49,6 +51,7 @@ typedef struct {
     unsigned long ck_type; /* CKK_… */
     uint32_t type;         /* its LH_TYPE_ bit */
     bool pair;             /* has a public half */
+    bool made;             /* cannot be derived from a secret: made once, and kept */
     unsigned bits;         /* as CK_MECHANISM_INFO counts them for its mechanisms: bits for EC and RSA … */
     size_t secret_len;     /* bytes of a symmetric key; 0 for pairs */
     const uint8_t *ec_params; /* DER of CKA_EC_PARAMS; NULL where none */
@@ -58,7 +61,8 @@ typedef struct {
 /* NULL where there is none. */
 const lh_key_row *lh_key_row_by_kind(enum lh_key_kind kind);
 const lh_key_row *lh_key_row_by_name(const char *name);
-/* Bytes of the raw secret that such a key is made from: the symmetric key, the seed, the scalar. */
+/* Bytes of the raw secret that such a key is made from: the symmetric key, the seed, the scalar; of RSA both
+ * primes, of half of the modulus' bits each. */
 size_t lh_key_row_material_len(const lh_key_row *row);
 
 /* What a mechanism can be used for: bits. */
@@ -193,6 +197,9 @@ bool lh_mechanism_is_leased(const lh_mechanism *row);
  */
 bool lh_key_kind_in_tpm(enum lh_key_kind kind);
 bool lh_mechanism_in_tpm(const lh_mechanism *row, enum lh_key_kind kind);
+/* Of RSA rows that a TPM does: whether it only signs, by TPM2_Sign, a hash that it knows. For the others it
+ * lends its private operation, and what is around it is software. */
+bool lh_mechanism_tpm_signs(const lh_mechanism *row);
 /* Whether it works with keys of a CKK_ type. Of the HMAC types, only with the row's own digest. */
 bool lh_mechanism_fits_type(const lh_mechanism *row, unsigned long ck_type);
 

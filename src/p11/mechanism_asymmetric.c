@@ -1,7 +1,7 @@
 /* Rows with key pairs, ascending by type. Sources: PKCS #11 2.40, 3.0 and 3.2, Current Mechanisms; each
  * mechanism's own section for what CK_MECHANISM_INFO counts, here bits.
  *
- * Leased are ECDSA with SHA-2 (raw too) and EdDSA: what roles' keys can be. */
+ * Leased are ECDSA and RSA with SHA-2 (raw too), RSA's decryption, and EdDSA: what roles' keys can do. */
 #include "p11/mechanism.h"
 
 #include "base/macro.h"
@@ -16,7 +16,8 @@ enum {
 };
 
 /* What all RSA rows share: results as long as the modulus, of 8192 bits at most. */
-#define RSA_ROW .keys = LH_TYPE_RSA, .min_key = 2048, .max_key = 8192, .max_output = 1024, .standalone = true
+#define RSA_LEASED_ROW .keys = LH_TYPE_RSA, .min_key = 2048, .max_key = 8192, .max_output = 1024
+#define RSA_ROW RSA_LEASED_ROW, .standalone = true
 /* ECDSA over every curve there is; P-521's signature is the longest. */
 #define ECDSA_ROW                                                                                            \
     .uses = SIGN_VERIFY, .keys = LH_TYPE_EC, .family = LH_FAMILY_ECDSA, .min_key = 256, .max_key = 521,      \
@@ -31,7 +32,7 @@ static const lh_mechanism rows[] = {
         .cost = LH_COST_SLOW},
     {.type = CKM_RSA_PKCS,
         .name = "rsa-pkcs",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY | RECOVER | ENCRYPT_DECRYPT | WRAP_UNWRAP,
         .family = LH_FAMILY_RSA_PKCS1,
         .message = true},
@@ -60,13 +61,13 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_RSA_PKCS_OAEP,
         .name = "rsa-oaep",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = ENCRYPT_DECRYPT | WRAP_UNWRAP,
         .family = LH_FAMILY_RSA_OAEP,
         .param = LH_PARAM_OAEP},
     {.type = CKM_RSA_PKCS_PSS,
         .name = "rsa-pss",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PSS,
         .param = LH_PARAM_PSS,
@@ -133,7 +134,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA256_RSA_PKCS,
         .name = "sha256-rsa-pkcs",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PKCS1,
         .digest = "SHA2-256",
@@ -141,7 +142,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA384_RSA_PKCS,
         .name = "sha384-rsa-pkcs",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PKCS1,
         .digest = "SHA2-384",
@@ -149,7 +150,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA512_RSA_PKCS,
         .name = "sha512-rsa-pkcs",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PKCS1,
         .digest = "SHA2-512",
@@ -157,7 +158,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA256_RSA_PKCS_PSS,
         .name = "sha256-rsa-pss",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PSS,
         .param = LH_PARAM_PSS,
@@ -166,7 +167,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA384_RSA_PKCS_PSS,
         .name = "sha384-rsa-pss",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PSS,
         .param = LH_PARAM_PSS,
@@ -175,7 +176,7 @@ static const lh_mechanism rows[] = {
         .message = true},
     {.type = CKM_SHA512_RSA_PKCS_PSS,
         .name = "sha512-rsa-pss",
-        RSA_ROW,
+        RSA_LEASED_ROW,
         .uses = SIGN_VERIFY,
         .family = LH_FAMILY_RSA_PSS,
         .param = LH_PARAM_PSS,

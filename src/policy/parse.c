@@ -198,6 +198,10 @@ static void take_derive(lh_policy_role *role, const lh_yaml_node *derive, lh_pro
     const lh_key_row *row = lh_key_row_by_name(lh_schema_string(key, ""));
     if (row != NULL) {
         role->key = row->kind;
+        if (row->made && role->per == LH_POLICY_PER_LEASE)
+            lh_policy_refuse(per, problems, "workload",
+                "\"lease\" for a key of RSA, which cannot be derived: it is made once for a workload, and "
+                "kept");
         return;
     }
     char expected[OTHER_NAMES_SIZE];
@@ -211,7 +215,7 @@ static void check_custody(const lh_policy_role *role, const lh_yaml_node *node, 
     const lh_yaml_node *allow = lh_yaml_get(node, "allow");
     if (role->key != LH_KEY_NONE && !lh_key_kind_in_tpm(role->key)) {
         lh_policy_refuse(lh_yaml_get(lh_yaml_get(node, "derive"), "key"), problems,
-            "a key that a TPM can hold (ec-p256, ec-p384, aes-256, hmac-sha256)",
+            "a key that a TPM can hold (ec-p256, ec-p384, rsa-2048, aes-256, hmac-sha256)",
             "one that it cannot, with custody tpm");
         return;
     }

@@ -71,7 +71,8 @@ LH_MUST lh_err lh_lease_key_pin_finish(lh_tpm_key *key, uint32_t limit, const ui
 LH_MUST lh_err lh_lease_key_ecdsa(lh_tpm_key *key, lh_bytes digest, lh_buf *ret);
 /* RSASSA-PKCS1-v1_5 over a digest of 20 (SHA-1), 32, 48 or 64 bytes. Appended: 256 bytes. */
 LH_MUST lh_err lh_lease_key_rsa_sign(lh_tpm_key *key, lh_bytes digest, lh_buf *ret);
-/* The private operation itself: 256 bytes (less than the modulus) in, 256 out. Of keys that decrypt. */
+/* The private operation itself: 256 bytes in, 256 out. Of keys that decrypt. LH_E_INVALID "custody-input"
+ * where the number is not less than the modulus. */
 LH_MUST lh_err lh_lease_key_rsa_raw(lh_tpm_key *key, lh_bytes data, lh_buf *ret);
 /* HMAC-SHA-256 over any length. Appended: 32 bytes. One use, whatever the length. */
 LH_MUST lh_err lh_lease_key_hmac(lh_tpm_key *key, lh_bytes data, lh_buf *ret);

@@ -279,6 +279,9 @@ lh_err lh_lease_key_rsa_raw(lh_tpm_key *key, lh_bytes data, lh_buf *ret)
     LH_TRY(require_rsa(key));
     if (data.len != LH_LEASE_KEY_RSA_MAX)
         return refuse_input("RSA-2048 takes 256 bytes");
+    const TPM2B_PUBLIC_KEY_RSA *n = &key->public_area.publicArea.unique.rsa;
+    if (n->size != data.len || memcmp(data.data, n->buffer, data.len) >= 0)
+        return refuse_input("a number that is not less than the modulus");
     rsa_arg a = {.in.size = (UINT16)data.len};
     memcpy(a.in.buffer, data.data, data.len);
     lh_err err = run(key, command_rsa, &a, "TPM2_RSA_Decrypt");

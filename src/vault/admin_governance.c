@@ -260,7 +260,7 @@ static lh_err judge_request(lh_vault *v, const lh_proposal_request *wanted)
             operation->name);
     LH_TRY(lh_params_parse(v->crypto, operation, wanted->parameters, &params));
     LH_TRY(lh_enrolment_judge(v, &params, wanted->now));
-    return lh_certificate_judge(v, &params);
+    return lh_certificate_judge(v, &params, false);
 }
 
 typedef struct {
@@ -380,7 +380,7 @@ static lh_err effect(lh_record_txn *txn, const lh_params *params, lh_outcome *ou
     const voting *w = arg;
     const char *operation = params->operation->name;
     LH_TRY(judge(operation, params->bytes));
-    LH_TRY(lh_certificate_judge(w->v, params));
+    LH_TRY(lh_certificate_judge(w->v, params, true));
     LH_TRY(lh_enrolment_judge(w->v, params, w->request->now));
     LH_TRY(lh_partition_effect(w->v, txn, params, w->request->proposal, outcome));
     if (params->operation->kind == LH_OPERATION_LEASE_REVOKE)

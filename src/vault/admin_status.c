@@ -407,11 +407,27 @@ static lh_err pem_of(lh_bytes spki, lh_buf *out)
     return lh_buf_status(out);
 }
 
+/* RFC 4253 section 6.6: the exponent and the modulus, whose first bit is set, as mpints. */
+static lh_err ssh_rsa_of(lh_bytes modulus, lh_buf *out)
+{
+    static const uint8_t exponent[] = {1, 0, 1};
+    LH_AUTO(lh_buf_free) lh_buf blob = LH_BUF_INIT(1024);
+    lh_put_str(&blob, "ssh-rsa");
+    lh_put_blob(&blob, LH_BYTES(exponent, sizeof(exponent)));
+    lh_put_u32(&blob, (uint32_t)modulus.len + 1);
+    lh_put_u8(&blob, 0);
+    lh_put_raw(&blob, modulus.data, modulus.len);
+    LH_TRY(lh_buf_status(&blob));
+    return lh_pubkey_format(lh_buf_bytes(&blob), out);
+}
+
 /* RFC 5656 section 3.1, RFC 8709 section 4. */
 static lh_err ssh_of(const lh_key *key, lh_buf *out)
 {
-    LH_AUTO(lh_buf_free) lh_buf point = LH_BUF_INIT(LH_KEY_POINT_MAX);
+    LH_AUTO(lh_buf_free) lh_buf point = LH_BUF_INIT(LH_KEY_PUBLIC_MAX);
     LH_TRY(lh_key_public_point(key, &point));
+    if (lh_key_row_by_kind(lh_key_kind(key))->made)
+        return ssh_rsa_of(lh_buf_bytes(&point), out);
     LH_AUTO(lh_buf_free) lh_buf blob = LH_BUF_INIT(1024);
     static const struct {
         enum lh_key_kind kind;

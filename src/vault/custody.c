@@ -305,12 +305,25 @@ static bool same_terms(const lh_custody_lease *l, const lh_custody_terms *t, con
            memcmp(l->pcrs_hash, hash, 32) == 0;
 }
 
+/* What the TPM is to do with the key: RSA's private operation is decrypting, whatever it is done for, but for
+ * signatures over hashes that the TPM knows; a key that is for these alone decrypts nothing there. */
+static unsigned uses_of(const lh_policy_role *role)
+{
+    unsigned uses = 0;
+    for (size_t i = 0; i < role->allow_count; i++) {
+        const lh_mechanism *row = role->allow[i];
+        if (role->key == LH_KEY_RSA_2048)
+            uses |= lh_mechanism_tpm_signs(row) ? LH_USE_SIGN : LH_USE_DECRYPT;
+        else
+            uses |= row->uses;
+    }
+    return uses;
+}
+
 static lh_err pack(const giving *g, lh_custody_lease *l)
 {
     const lh_host_custody *c = &g->host->custody;
-    unsigned uses = 0;
-    for (size_t i = 0; i < g->role->allow_count; i++)
-        uses |= g->role->allow[i]->uses;
+    const unsigned uses = uses_of(g->role);
     const lh_custody_request request = {.approver = g->hosts->vault->core->approver,
         .terms = &l->terms,
         .storage_public = LH_BYTES(c->storage, c->storage_len),

@@ -371,7 +371,8 @@ typedef struct {
  * attestation->wanted is set. ret_lease: one reference. Under core_lock (read). */
 LH_MUST lh_err lh_vault_issue(lh_vault *v, const lh_issue_request *request, lh_lease **ret_lease);
 LH_MUST lh_err lh_vault_reserve_uses(lh_vault *v, lh_lease *lease);
-/* The key of a lease or of a per: workload role. */
+/* The key of a lease or of a per: workload role. One that cannot be derived is made now if there is none
+ * (made_key.h): neither on a worker nor within a transaction. */
 LH_MUST lh_err lh_vault_role_key(
     lh_vault *v, const lh_rules *rules, const lh_derivation *derivation, lh_key **ret);
 void lh_vault_derivation(

@@ -15,6 +15,7 @@
 #include "crypto/hash.h"
 #include "identity/facts.h"
 #include "vault/issue_internal.h"
+#include "vault/made_key.h"
 
 #include <stdio.h>
 
@@ -51,6 +52,8 @@ lh_err lh_vault_role_key(lh_vault *v, const lh_rules *rules, const lh_derivation
             derivation->role, derivation->parent, derivation->parent);
     LH_AUTO(lh_secret_freep) lh_secret *secret = NULL;
     LH_TRY(lh_parent_load(v->core->records, v->crypto, parent, &secret));
+    if (lh_key_row_by_kind(derivation->kind)->made)
+        return lh_made_key_get(v, derivation, secret, ret);
     return lh_derivation_key(v->crypto, derivation, secret, ret);
 }
 

@@ -175,7 +175,8 @@ static lh_err acquire_locked(lh_peer *peer, const lh_peer_use *use, enum lh_step
     if (!s)
         return LH_SUCCESS;
     const lh_key *public_key = lh_object_public_key(object);
-    if (public_key && use->use == LH_USE_VERIFY) {
+    const bool encrypts = use->use == LH_USE_ENCRYPT && use->row && lh_object_allows(object, use->row);
+    if (public_key && (use->use == LH_USE_VERIFY || encrypts)) {
         *step = LH_STEP_READY;
         *grip = (lh_grip){.key = public_key, .object = lh_object_ref(object)};
         return LH_SUCCESS;

@@ -120,6 +120,7 @@ static void refused(void **state)
     assert_err(lh_derive(crypto, parent, LH_BYTES(context, sizeof(context)), 32, &out), LH_E_INVALID);
     assert_refused(lh_key_derive(crypto, parent, CONTEXT, LH_KEY_NONE, &key), LH_E_INVALID, "key-type");
     assert_refused(lh_key_derive(crypto, parent, CONTEXT, LH_KEY_KIND_COUNT, &key), LH_E_INVALID, "key-type");
+    assert_refused(lh_key_derive(crypto, parent, CONTEXT, LH_KEY_RSA_2048, &key), LH_E_INVALID, "key-type");
     lh_secret_truncate(parent, 31);
     assert_err(lh_derive(crypto, parent, CONTEXT, 32, &out), LH_E_INVALID);
     assert_err(lh_key_derive(crypto, parent, CONTEXT, LH_KEY_AES256, &key), LH_E_INVALID);

@@ -74,6 +74,58 @@ static void material_refused(void **state)
     assert_null(key);
 }
 
+/* RSA keys come back from their primes, and from their modulus what verifies. */
+static void made(void **state)
+{
+    (void)state;
+    LH_AUTO(lh_secret_freep) lh_secret *primes = NULL;
+    LH_AUTO(lh_secret_freep) lh_secret *others = NULL;
+    LH_AUTO(lh_key_freep) lh_key *key = NULL;
+    LH_AUTO(lh_key_freep) lh_key *again = NULL;
+    LH_AUTO(lh_key_freep) lh_key *public = NULL;
+    lh_key *none = NULL;
+    assert_refused(lh_key_make_material(crypto, LH_KEY_EC_P256, &primes), LH_E_INVALID, "key-type");
+    assert_refused(lh_key_make_material(crypto, LH_KEY_KIND_COUNT, &primes), LH_E_INVALID, "key-type");
+    assert_ok(lh_key_make_material(crypto, LH_KEY_RSA_2048, &primes));
+    assert_ok(lh_key_make_material(crypto, LH_KEY_RSA_2048, &others));
+    assert_int_equal(lh_secret_len(primes), 256);
+    assert_false(lh_secret_equal(primes, others));
+    assert_ok(lh_key_new(crypto, LH_KEY_RSA_2048, primes, &key));
+    assert_ok(lh_key_new(crypto, LH_KEY_RSA_2048, primes, &again));
+    assert_int_equal(lh_key_bits(key), 2048);
+    assert_true(lh_key_has_private(key));
+    LH_AUTO(lh_buf_free) lh_buf modulus = LH_BUF_INIT(LH_KEY_PUBLIC_MAX);
+    LH_AUTO(lh_buf_free) lh_buf spki = LH_BUF_INIT(1024);
+    LH_AUTO(lh_buf_free) lh_buf same = LH_BUF_INIT(1024);
+    assert_ok(lh_key_public_point(key, &modulus));
+    assert_int_equal(modulus.len, 256);
+    assert_ok(lh_key_new_public(crypto, LH_KEY_RSA_2048, lh_buf_bytes(&modulus), &public));
+    assert_false(lh_key_has_private(public));
+    assert_ok(lh_key_public_spki(again, &spki));
+    assert_ok(lh_key_public_spki(public, &same));
+    assert_true(lh_bytes_equal(lh_buf_bytes(&spki), lh_buf_bytes(&same)));
+    /* A prime that is 0, or even, is none. */
+    assert_refused(lh_key_new(crypto, LH_KEY_RSA_3072, primes, &none), LH_E_INVALID, "key-material");
+    lh_secret_data(others)[127] ^= 1;
+    assert_refused(lh_key_new(crypto, LH_KEY_RSA_2048, others, &none), LH_E_INVALID, "key-material");
+    memset(lh_secret_data(others), 0, 128);
+    assert_refused(lh_key_new(crypto, LH_KEY_RSA_2048, others, &none), LH_E_INVALID, "key-material");
+    lh_secret_data(others)[127] = 3; /* too short a modulus */
+    assert_refused(lh_key_new(crypto, LH_KEY_RSA_2048, others, &none), LH_E_INVALID, "key-material");
+    memcpy(lh_secret_data(others), lh_secret_data(others) + 128, 128); /* one prime twice */
+    assert_refused(lh_key_new(crypto, LH_KEY_RSA_2048, others, &none), LH_E_INVALID, "key-material");
+    modulus.data[255] ^= 1;
+    assert_refused(lh_key_new_public(crypto, LH_KEY_RSA_2048, lh_buf_bytes(&modulus), &none), LH_E_INVALID,
+        "key-public");
+    modulus.data[255] ^= 1;
+    modulus.data[0] = 0;
+    assert_refused(lh_key_new_public(crypto, LH_KEY_RSA_2048, lh_buf_bytes(&modulus), &none), LH_E_INVALID,
+        "key-public");
+    assert_refused(lh_key_new_public(crypto, LH_KEY_RSA_2048, LH_BYTES(modulus.data + 1, 255), &none),
+        LH_E_INVALID, "key-public");
+    assert_null(none);
+}
+
 static void bad_points(void **state)
 {
     (void)state;
@@ -116,6 +168,7 @@ int main(void)
         cmocka_unit_test(public_halves),
         cmocka_unit_test(scalar_range),
         cmocka_unit_test(material_refused),
+        cmocka_unit_test(made),
         cmocka_unit_test(bad_points),
     };
     return cmocka_run_group_tests(tests, crypto_setup, crypto_teardown);

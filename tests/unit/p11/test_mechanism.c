@@ -117,7 +117,8 @@ static void key_rows(void **state)
         bool pair;
     } cases[] = {{LH_KEY_EC_P256, "ec-p256", 3, true}, {LH_KEY_ED25519, "ed25519", 0x40, true},
         {LH_KEY_EC_P384, "ec-p384", 3, true}, {LH_KEY_EC_P521, "ec-p521", 3, true},
-        {LH_KEY_AES256, "aes-256", 0x1f, false}, {LH_KEY_HMAC_SHA256, "hmac-sha256", 0x10, false}};
+        {LH_KEY_AES256, "aes-256", 0x1f, false}, {LH_KEY_HMAC_SHA256, "hmac-sha256", 0x10, false},
+        {LH_KEY_RSA_2048, "rsa-2048", 0, true}, {LH_KEY_RSA_3072, "rsa-3072", 0, true}};
     for (size_t i = 0; i < LH_ARRAY_LEN(cases); i++) {
         const lh_key_row *row = lh_key_row_by_kind(cases[i].kind);
         assert_non_null(row);
@@ -125,7 +126,8 @@ static void key_rows(void **state)
         assert_int_equal(row->ck_type, cases[i].ck_type);
         assert_int_equal(row->pair, cases[i].pair);
         assert_int_equal(row->secret_len, cases[i].pair ? 0 : 32);
-        assert_true((row->ec_params != NULL) == cases[i].pair);
+        assert_int_equal(row->made, cases[i].ck_type == CKK_RSA);
+        assert_true((row->ec_params != NULL) == (cases[i].pair && !row->made));
         if (row->ec_params)
             assert_int_equal(row->ec_params[1] + 2, row->ec_params_len);
     }

@@ -242,7 +242,7 @@ static void bad_roles(void **state)
             "offered in this version\n"},
         {FULL_ROLE("lease", "rsa-1024", "[ecdsa]", "1m", ""),
             "p:5:32: error: roles[0].derive.key: expected a kind of key: ec-p256, ed25519, aes-256, "
-            "hmac-sha256, ec-p384, ec-p521, found \"rsa-1024\"\n"},
+            "hmac-sha256, ec-p384, ec-p521, rsa-2048, rsa-3072, found \"rsa-1024\"\n"},
         {FULL_ROLE("lease", "ec-p256", "[]", "1m", ""),
             "p:6:12: error: roles[0].allow: expected at least 1 entry, found 0\n"},
         {FULL_ROLE("lease", "ec-p256", "[ecdsa, eddsa]", "1m", ""),
@@ -265,12 +265,20 @@ static void bad_roles(void **state)
             "p:8:11: error: roles[0].uses: expected a number from 0 to 1000000000000, found \"-1\"\n"},
         {FULL_ROLE("lease", "ed25519", "[eddsa]", "2m", "    custody: tpm\n"),
             "p:5:32: error: roles[0].derive.key: expected a key that a TPM can hold (ec-p256, ec-p384, "
-            "aes-256, "
-            "hmac-sha256), found one that it cannot, with custody tpm\n"},
+            "rsa-2048, aes-256, hmac-sha256), found one that it cannot, with custody tpm\n"},
+        {FULL_ROLE("lease", "rsa-2048", "[rsa-pss]", "2m", ""),
+            "p:5:20: error: roles[0].derive.per: expected workload, found \"lease\" for a key of RSA, which "
+            "cannot be derived: it is made once for a workload, and kept\n"},
+        {FULL_ROLE("workload", "rsa-3072", "[rsa-pss]", "2m", "    custody: tpm\n"),
+            "p:5:35: error: roles[0].derive.key: expected a key that a TPM can hold (ec-p256, ec-p384, "
+            "rsa-2048, aes-256, hmac-sha256), found one that it cannot, with custody tpm\n"},
+        {FULL_ROLE("workload", "rsa-2048", "[rsa-pss, rsa-x509]", "2m", ""),
+            "p:6:22: error: roles[0].allow[1]: expected a mechanism for rsa-2048 keys: rsa-pkcs, rsa-oaep, "
+            "rsa-pss, sha256-rsa-pkcs, sha384-rsa-pkcs, sha512-rsa-pkcs, sha256-rsa-pss, sha384-rsa-pss, "
+            "sha512-rsa-pss, found \"rsa-x509\"\n"},
         {FULL_ROLE("lease", "ec-p521", "[ecdsa]", "2m", "    custody: tpm\n"),
             "p:5:32: error: roles[0].derive.key: expected a key that a TPM can hold (ec-p256, ec-p384, "
-            "aes-256, "
-            "hmac-sha256), found one that it cannot, with custody tpm\n"},
+            "rsa-2048, aes-256, hmac-sha256), found one that it cannot, with custody tpm\n"},
         {FULL_ROLE("lease", "aes-256", "[aes-cbc, aes-gcm]", "2m", "    custody: tpm\n"),
             "p:6:22: error: roles[0].allow[1]: expected a mechanism that a TPM can do, found one that it "
             "cannot, with "
