@@ -17,6 +17,7 @@
 #define LH_LIMIT_ROLES 4096                 /* roles in a policy */
 #define LH_LIMIT_GRANTS 16384               /* grants in a policy */
 #define LH_LIMIT_CONNECTIONS 8192           /* clients of one daemon */
+#define LH_LIMIT_HOSTS_CONNECTIONS 4096     /* of those, processes of other hosts */
 #define LH_LIMIT_USER_CONNECTIONS 2048      /* of one uid (root excepted) */
 #define LH_LIMIT_USER_OPERATIONS 32768      /* multi-part operations of one uid (root excepted) */
 #define LH_LIMIT_OPERATIONS 1024            /* multi-part operations of one connection */

@@ -35,6 +35,7 @@ struct lh_users {
     pthread_mutex_t mutex;
     charge *charges;
     unsigned connections;
+    unsigned remote; /* of those, other hosts' */
 };
 
 lh_err lh_users_new(const lh_users_work *works, size_t n, lh_users **ret)
@@ -106,6 +107,9 @@ static lh_err charge_locked(lh_users *users, lh_account account)
     if (users->connections >= LH_LIMIT_CONNECTIONS)
         return LH_REFUSE(
             LH_E_LIMIT, "connections", "the daemon serves %d connections already", LH_LIMIT_CONNECTIONS);
+    if (account >= LH_ACCOUNT_HOST && users->remote >= LH_LIMIT_HOSTS_CONNECTIONS)
+        return LH_REFUSE(LH_E_LIMIT, "connections", "the daemon serves %d processes of other hosts already",
+            LH_LIMIT_HOSTS_CONNECTIONS);
     charge *c = find_charge(users, account);
     if (!c) {
         c = calloc(1, sizeof(*c));
@@ -121,6 +125,7 @@ static lh_err charge_locked(lh_users *users, lh_account account)
             name_of(account).text, LH_LIMIT_USER_CONNECTIONS);
     c->connections++;
     users->connections++;
+    users->remote += account >= LH_ACCOUNT_HOST;
     return LH_SUCCESS;
 }
 
@@ -140,6 +145,7 @@ void lh_users_discharge(lh_users *users, lh_account account)
         if (c->account != account)
             continue;
         users->connections--;
+        users->remote -= account >= LH_ACCOUNT_HOST;
         if (--c->connections == 0) {
             *at = c->next;
             free(c);
