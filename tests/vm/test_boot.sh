@@ -38,11 +38,14 @@ YAML
 lh_policy "$T/policy.yaml"
 
 # --- what the test does in the guest and with the vault
-# signs PATTERN MESSAGE: the application is told to sign; what it says matches
-signs() {
-    expect_output "$2" "$1" vm "truncate -s 0 /run/payments-api.out; echo >/run/payments-api.in;
+# told: what the application says when it is told to sign
+told() {
+    vm "truncate -s 0 /run/payments-api.out; echo >/run/payments-api.in;
         for i in \$(seq 300); do [ -s /run/payments-api.out ] && break; sleep 0.1; done; cat /run/payments-api.out"
 }
+has_token() { ! told | lh_grep -q C_OpenSession; }
+# signs PATTERN MESSAGE: what it says matches
+signs() { expect_output "$2" "$1" told; }
 # record: reference values of the guest's present run, in $T/web.yaml and $T/web.files
 record() {
     vm "rm -rf /tmp/r; mkdir /tmp/r; leasehold reference record web --out /tmp/r" >"$T/last-output"
@@ -54,6 +57,20 @@ approve_references() {
     lh_propose reference.set "$T/web.yaml"
     leasehold reference upload "$T/web.files" >"$T/last-output" 2>&1
     lh_approve "$PROPOSAL" bob
+}
+# refused PATTERN MESSAGE: told to sign, it is refused by the vault (CKR_ACTION_PROHIBITED), and host show says PATTERN
+refused() {
+    signs '^0x1b C_Sign' "$2"
+    host_shows "$1" || die "$2: host show does not say /$1/"
+}
+# reboot [MORE]: with MORE in the kernel's command line; returns when the vault has the host again
+reboot() {
+    vm_stop
+    wait_until 20 "the vault notices that the host has gone" host_shows '"connected": *false'
+    vm_start "$@"
+    wait_until 60 "the host connects" host_shows '"connected": *true'
+    vm "systemctl start payments-api"
+    wait_until 30 "the application sees the token" has_token
 }
 host_shows() { leasehold host show web-1 --json | tr -d '\n' | lh_grep -qE "$1"; }
 no_leases() { leasehold lease list --json | tr -d ' \n' | lh_grep -q '"leases":\[\]'; }
@@ -78,13 +95,14 @@ expect_ok "systemd runs, no unit has failed" vm "systemctl is-system-running --w
 expect_ok "the host's identity" vm "leasehold-agent --identity"
 cp "$T/last-output" "$T/identity.json"
 vm "systemctl start payments-api payments-batch" >"$T/last-output" 2>&1 || true # the latter gets no key
-signs '^0x[0-9a-f]+ ' "without enrolment there is no key"
+signs '^0x[0-9a-f]+ C_OpenSession' "without enrolment there is no token"
 record
 approve_references
 leasehold host enrol web-1 --identity "$T/identity.json" --pin --reference web --label env=prod --officer alice \
     --key "$T/keys/alice" --yes --json >"$T/proposal.json" 2>"$T/last-output"
 lh_approve "$(grep -oE '[0-9a-f]{32}' "$T/proposal.json" | head -n 1)" bob
-wait_until 30 "the enrolled host connects" host_shows '"connected": *true'
+wait_until 60 "the enrolled host connects" host_shows '"connected": *true'
+wait_until 30 "the application sees the token" has_token
 
 # --- leases on the real logs
 signs '^ok [0-9a-f]{32}' "the unit's process signs under a lease"
@@ -109,36 +127,25 @@ vm "cp /usr/bin/true /tmp/unknown && echo >>/tmp/unknown && /tmp/unknown"
 began=$SECONDS
 wait_until $((freshness + 5)) "the leases end when an unknown program has run" no_leases
 step "an unknown program has run: the leases have ended after $((SECONDS - began)) s"
-wait_until 5 "the host's drift names it" host_shows '/tmp/unknown'
-step "host show names the program"
-signs '^0x[0-9a-f]+ ' "no new lease on that host"
+refused '/tmp/unknown' "no new lease on that host, and host show names the program"
 
 # --- the same machine after a reboot
-vm_stop
-wait_until 10 "the vault notices that the host has gone" host_shows '"connected": *false'
-vm_start
-vm "systemctl start payments-api"
+reboot
 signs '^ok [0-9a-f]{32}' "a reboot without that program, and the unit's process signs again"
 
 # --- another command line
-vm_stop
-vm_start leasehold.changed=1
-vm "systemctl start payments-api"
-signs '^0x[0-9a-f]+ ' "with another kernel command line there is no key"
-wait_until 5 "host show says that PCR 9 has changed" host_shows '"pcr": *9'
+reboot leasehold.changed=1
+refused '"pcr": *9' "with another kernel command line there is no key: PCR 9"
 record
 approve_references
 signs '^ok [0-9a-f]{32}' "a quorum has approved that command line, and the unit's process signs"
 
 # --- another kernel
-vm_stop
 cp "$VM_KERNEL" "$VM/vmlinuz"
 printf 'another build' >>"$VM/vmlinuz"
 VM_KERNEL=$VM/vmlinuz
-vm_start leasehold.changed=1
-vm "systemctl start payments-api"
-signs '^0x[0-9a-f]+ ' "with another kernel there is no key"
-wait_until 5 "host show says that PCR 4 has changed" host_shows '"pcr": *4'
+reboot leasehold.changed=1
+refused '"pcr": *4' "with another kernel there is no key: PCR 4"
 record
 approve_references
 signs '^ok [0-9a-f]{32}' "a quorum has approved that kernel, and the unit's process signs"
