@@ -4,7 +4,8 @@
  * Many threads quote at once, one after the other appraises. Invariants:
  *   1. Where the evidence appraised last was accepted, good is what it showed; otherwise there is none.
  *   2. A quote that shows what good does, of the same boot and by the same reference values, is good: nothing
- *      was measured in between, so that no log need be read.
+ *      was measured in between, so that no log need be read. So is an older one that differs in PCR 10 alone,
+ *      which is only ever extended: what it shows lies on the way to what good shows.
  *   3. Any other quote than one made after all that were appraised before says nothing about now: it is
  *      neither good nor bad. */
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 
 #define SELF_NAME "self"
+#define IMA_PCR 10u
 #define SELF_TRIES 4 /* quotes for one appraisal that others overtake */
 
 struct lh_self {
@@ -164,8 +166,11 @@ static bool is_settled(const appraisal *a)
     if (!s->have_last || !same_boot(&a->result, &s->last) || s->good_mask != a->expect.pcr_mask ||
         s->references != a->expectation->rules->references_version)
         return false;
+    uint32_t compared = s->good_mask;
+    if (lh_reference_has_files(a->reference) && a->result.clock_ms <= s->last.clock_ms)
+        compared &= ~(1u << IMA_PCR);
     for (unsigned i = 0; i < LH_EVIDENCE_PCRS; i++)
-        if ((s->good_mask >> i & 1u) && memcmp(s->good_pcrs[i], a->evidence->pcrs[i], LH_EVIDENCE_HASH) != 0)
+        if ((compared >> i & 1u) && memcmp(s->good_pcrs[i], a->evidence->pcrs[i], LH_EVIDENCE_HASH) != 0)
             return false;
     return true;
 }
