@@ -116,6 +116,11 @@ read -r _ lease <"$T/signed"
 json 0 leases.0.role=signing lease list --all
 json 0 lease.assurance=self lease show "$lease"
 json 0 evidence lease show "$lease"
+leasehold lease show "$lease" --evidence >"$T/proof.json"
+leasehold evidence ak >"$T/ak"
+json 0 ak evidence ak
+json 0 verified=True evidence verify "$T/proof.json" --ak "$T/ak"
+json 1 error.reason=evidence-ak evidence verify "$T/proof.json" --ak "sha256:$(sha256sum <"$T/ak" | cut -d' ' -f1)"
 json 1 error.reason=lease-unknown lease show 00000000000000000000000000000000
 coproc SIGNER { exec "$T/tests/signer" "$LEASEHOLD_MODULE" signing 2>&1; }
 echo sign >&"${SIGNER[1]}" && read -r -t 20 _ lease <&"${SIGNER[0]}"
