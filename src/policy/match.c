@@ -211,7 +211,7 @@ static bool check_container(const check *c)
 
 static bool in_network(const lh_policy_source *network, const uint8_t address[16], bool is_v6)
 {
-    if (network->local || network->is_v6 != is_v6)
+    if (network->any || network->local || network->is_v6 != is_v6)
         return false;
     size_t whole = network->bits / 8;
     unsigned rest = network->bits % 8;
@@ -244,16 +244,28 @@ static bool is_from(const lh_policy_workload *workload, const lh_policy_facts *f
     bool known = facts->source != NULL && parse_source(facts->source, address, &v6);
     for (size_t i = 0; i < workload->source_count; i++) {
         const lh_policy_source *source = &workload->sources[i];
+        if (source->any)
+            return true;
         if (source->local ? !facts->remote : facts->remote && known && in_network(source, address, v6))
             return true;
     }
     return false;
 }
 
+/* What says nothing of hosts was written for the vault's own: enrolling one gives it nothing. */
+static bool check_unnamed_host(const check *c)
+{
+    bool ok = !c->facts->remote;
+    if (!ok)
+        note(c, ok, "source", "the vault's own host, since neither host nor source names another",
+            c->facts->host != NULL ? c->facts->host : "another host");
+    return ok;
+}
+
 static bool check_source(const check *c)
 {
     if (c->workload->source_count == 0)
-        return true;
+        return c->workload->host_count > 0 || check_unnamed_host(c);
     bool ok = is_from(c->workload, c->facts);
     note(c, ok, "source", "one of those named",
         !c->facts->remote          ? "this host"

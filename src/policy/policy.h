@@ -21,8 +21,9 @@ typedef struct lh_policy lh_policy;
 enum lh_policy_strength { LH_POLICY_WEAK, LH_POLICY_STRONG };
 enum lh_policy_per { LH_POLICY_PER_WORKLOAD, LH_POLICY_PER_LEASE };
 
-/* Where a request comes from: this host, or a network. */
+/* Where a request comes from: wherever, this host, or a network. */
 typedef struct {
+    bool any;
     bool local;
     bool is_v6;
     uint8_t address[16]; /* the first 4 bytes of it, unless is_v6 */
@@ -52,7 +53,7 @@ typedef struct {
     const char *pod;
     const lh_policy_label *pod_labels;
     size_t pod_label_count;
-    const lh_policy_source *sources; /* any of them */
+    const lh_policy_source *sources; /* any of them; none, and no host labels: the vault's own host alone */
     size_t source_count;
     const lh_policy_label *host;
     size_t host_count;

@@ -55,11 +55,11 @@ static bool is_pod_label(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") == strlen(text);
 }
 
-/* "local", an address or ADDRESS/BITS without bits set past the network's. */
+/* "any", "local", an address or ADDRESS/BITS without bits set past the network's. */
 static bool parse_source(const char *text, lh_policy_source *ret)
 {
-    lh_policy_source source = {.local = strcmp(text, "local") == 0};
-    if (source.local) {
+    lh_policy_source source = {.any = strcmp(text, "any") == 0, .local = strcmp(text, "local") == 0};
+    if (source.any || source.local) {
         *ret = source;
         return true;
     }
@@ -160,7 +160,7 @@ static const lh_schema container_schema = {
 static const lh_schema source_schema = {.type = LH_SCHEMA_STRING,
     .check = is_source,
     .expected =
-        "\"local\", an address, or a network such as 192.0.2.0/24 or 2001:db8::/32 without bits past it"};
+        "\"any\", \"local\", an address, or a network such as 192.0.2.0/24 or 2001:db8::/32 without bits past it"};
 static const lh_schema sources_schema = {
     .type = LH_SCHEMA_LIST_OR_ONE, .item = &source_schema, .min = 1, .max = SOURCES_MAX};
 static const lh_schema_field attest_fields[] = {

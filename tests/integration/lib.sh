@@ -360,7 +360,7 @@ lh_my_roles() {
     local role name per ttl more
     {
         echo "trust_domain: test.example"
-        echo "workloads: [{ id: \"spiffe://test.example/me\", attest: { uid: $(id -u) } }]"
+        echo "workloads: [{ id: \"spiffe://test.example/me\", attest: { uid: $(id -u), source: any } }]"
         echo "roles:"
         for role in "$@"; do
             read -r name per ttl more <<<"$role"

@@ -21,7 +21,7 @@ role() { # NAME KEY ALLOW REST
 {
     echo "trust_domain: test.example"
     echo "workloads:"
-    echo "  - { id: spiffe://test.example/app, attest: { uid: $(id -u), freshness: 5s } }"
+    echo "  - { id: spiffe://test.example/app, attest: { uid: $(id -u), freshness: 5s, source: any } }"
     echo "roles:"
     role tpm-p256 ec-p256 "ecdsa, ecdsa-sha256"
     role tpm-p384 ec-p384 "ecdsa-sha384"

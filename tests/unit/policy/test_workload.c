@@ -174,6 +174,27 @@ static void sources(void **state)
     expect("uid: 1000, source: [local, \"2001:db8::/32\"]", &local, "");
 }
 
+/* A policy written before there were hosts gives them nothing. */
+static void no_host_named(void **state)
+{
+    (void)state;
+    lh_policy_facts local = facts_of();
+    lh_policy_facts remote = remote_facts();
+    const lh_policy_label labels[] = {{"env", "prod"}};
+    remote.host_labels = labels;
+    remote.host_label_count = 1;
+    expect("uid: 1000", &local, "");
+    expect("uid: 1000", &remote, "no-workload");
+    expect("uid: 1000, source: any", &local, "");
+    expect("uid: 1000, source: any", &remote, "");
+    expect("uid: 1000, host: { env: prod }", &remote, "");
+    expect("uid: 1000, host: { env: test }", &remote, "no-workload");
+    expect("uid: 1000, host: { env: prod }, source: local", &remote, "no-workload");
+    remote.source = NULL; /* a device, a unix socket */
+    expect("uid: 1000, source: any", &remote, "");
+    expect("uid: 1000", &remote, "no-workload");
+}
+
 /* A name is another uid on another host: what matches is the name that the host says. */
 static void users_of_other_hosts(void **state)
 {
@@ -265,6 +286,7 @@ int main(void)
         cmocka_unit_test(containers),
         cmocka_unit_test(verity),
         cmocka_unit_test(sources),
+        cmocka_unit_test(no_host_named),
         cmocka_unit_test(users_of_other_hosts),
         cmocka_unit_test(strength_on_other_hosts),
         cmocka_unit_test(bad_conditions),
