@@ -233,15 +233,24 @@ static lh_err gone(void)
     return LH_REFUSE(LH_E_GONE, "stream-closed", "the connection to the host has ended");
 }
 
-/* The storage key is known, and the time new enough. Under hosts->mutex, which is let go of while waiting. */
-static lh_err know_host(const giving *g)
+static bool is_open(const lh_host_stream *stream)
 {
+    return stream->link && stream->link->host && !atomic_load(&stream->closed);
+}
+
+/* The storage key is known, and the time new enough. Under hosts->mutex, which is let go of while waiting;
+ * under no other lock, for a host may be silent. */
+static lh_err know_host(giving *g)
+{
+    if (!is_open(g->stream))
+        return gone();
+    g->host = g->stream->link->host;
     lh_host_custody *c = &g->host->custody;
     const int64_t deadline = lh_clock_boot_ms() + LH_CUSTODY_WAIT_MS;
     unsigned failed = c->answers;
     for (;;) {
         const int64_t now = lh_clock_boot_ms();
-        if (!g->stream->link || atomic_load(&g->stream->closed))
+        if (!is_open(g->stream))
             return gone();
         if (c->have_storage && c->time_at_ms != 0 && now - c->time_at_ms <= LH_CUSTODY_TIME_MS / 2)
             return LH_SUCCESS;
@@ -409,11 +418,9 @@ static lh_err send_key(const giving *g, const lh_custody_lease *l, const lh_link
 /* Under hosts->mutex. */
 static lh_err give(giving *g)
 {
-    lh_host_link *link = g->stream->link;
-    if (!link || link->host == NULL)
+    const lh_host_custody *c = &g->host->custody;
+    if (!is_open(g->stream) || !c->have_storage || lh_clock_boot_ms() - c->time_at_ms > LH_CUSTODY_TIME_MS)
         return gone();
-    g->host = link->host;
-    LH_TRY(know_host(g));
     lh_custody_lease *l = NULL;
     lh_link_approval approval;
     LH_TRY(prepare(g, &l));
@@ -432,6 +439,10 @@ lh_err lh_custody_give(lh_peer *peer, uint64_t handle, const lh_grip *grip, uint
         .request = request};
     if (!g.stream || !g.lease)
         return LH_RAISE(LH_E_INTERNAL, 0);
+    pthread_mutex_lock(&v->hosts->mutex);
+    lh_err known = know_host(&g);
+    pthread_mutex_unlock(&v->hosts->mutex);
+    LH_TRY(known);
     pthread_rwlock_rdlock(&v->core_lock);
     LH_AUTO(lh_rules_unrefp) lh_rules *rules = lh_vault_rules(v);
     g.rules = rules;

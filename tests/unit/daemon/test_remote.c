@@ -784,8 +784,12 @@ static void a_host_that_does_not_read(void **unused)
     static const uint8_t bytes[65536];
     LH_AUTO(lh_buf_free) lh_buf data = LH_BUF_INIT(LH_LINK_SIZE_MAX);
     lh_put_blob(&data, LH_BYTES(bytes, sizeof(bytes)));
-    for (unsigned i = 0; i < LH_LIMIT_LINK_QUEUE_BYTES / sizeof(bytes) + 16; i++)
-        fake.link.options.send(fake.link.options.arg, 9, LH_LINK_DATA, lh_buf_bytes(&data));
+    for (unsigned i = 0; i < LH_LIMIT_LINK_QUEUE_BYTES / sizeof(bytes) + 16; i++) {
+        pthread_mutex_lock(&fake.mutex); /* as the vault: nothing is sent once it is closed */
+        if (fake.closed == 0)
+            fake.link.options.send(fake.link.options.arg, 9, LH_LINK_DATA, lh_buf_bytes(&data));
+        pthread_mutex_unlock(&fake.mutex);
+    }
     until(&fake.closed, 1);
 }
 

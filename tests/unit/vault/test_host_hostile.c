@@ -2,6 +2,8 @@
  * names that do not print. */
 #include "host_fixture.h"
 
+#include "vault/custody.h"
+
 /* --- rules that change while evidence is weighed -----------------------------------------------------------
  */
 
@@ -145,6 +147,45 @@ static void test_logs_that_wait_are_bounded(void **unused)
     w.vault->hosts->pending_max = LH_LIMIT_IMA_PENDING_ALL;
 }
 
+/* --- locks ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    lh_peer *peer;
+    lh_lease *lease;
+    lh_err err;
+} taker;
+
+static void *take_key(void *arg)
+{
+    taker *t = arg;
+    const lh_grip grip = {.lease = t->lease};
+    t->err = lh_custody_give(t->peer, 1, &grip, 1);
+    return NULL;
+}
+
+/* A host that does not say which storage key its TPM has keeps no officer waiting, and with the officer
+ * everybody. */
+static void test_silence_holds_no_lock(void **unused)
+{
+    (void)unused;
+    agent_stream *s = NULL;
+    taker t = {0};
+    pthread_t thread;
+    t.lease = issued(&web1, 4711, &s, &t.peer);
+    assert_int_equal(pthread_create(&thread, NULL, take_key, &t), 0);
+    swtpm_sleep_ms(200);
+    int64_t begun = lh_clock_boot_ms();
+    pthread_rwlock_wrlock(&w.vault->core_lock);
+    pthread_rwlock_unlock(&w.vault->core_lock);
+    assert_in_range(lh_clock_boot_ms() - begun, 0, 1000);
+    lh_host_stream_close(s->stream, "peer-exit"); /* else it waits its time */
+    pthread_join(thread, NULL);
+    assert_int_equal(t.err.code, LH_E_GONE);
+    lh_peer_unref(t.peer);
+    lh_lease_unref(t.lease);
+}
+
 /* --- streams ----------------------------------------------------------------------------------------------
  */
 
@@ -175,6 +216,7 @@ int main(void)
         CASE(test_drift_is_told_seldom),
         CASE(test_names_that_do_not_print),
         CASE(test_logs_that_wait_are_bounded),
+        CASE(test_silence_holds_no_lock),
         CASE(test_streams_without_leases),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
