@@ -202,15 +202,15 @@ static void users_of_other_hosts(void **state)
     lh_policy_facts remote = remote_facts();
     remote.uid = 3000; /* alice's number here, somebody else's there */
     remote.user = "mallory";
-    expect("user: alice", &remote, "no-workload");
+    expect("user: alice, source: any", &remote, "no-workload");
     remote.uid = 1234;
     remote.user = "alice";
-    expect("user: alice", &remote, "");
+    expect("user: alice, source: any", &remote, "");
     remote.user = NULL;
-    expect("user: alice", &remote, "no-workload");
-    expect("uid: 1234", &remote, "");
+    expect("user: alice, source: any", &remote, "no-workload");
+    expect("uid: 1234, source: any", &remote, "");
     remote.user = "carol"; /* unknown on the vault's host */
-    expect("user: carol", &remote, "");
+    expect("user: carol, source: any", &remote, "");
     lh_policy_facts local = facts_of();
     local.uid = 3000;
     expect("user: alice", &local, "");
@@ -227,14 +227,20 @@ static void strength_on_other_hosts(void **state)
         const char *others;
         bool strong;
     } cases[] = {
-        {"user: alice, strength: strong", "", true},
-        {"user: alice, strength: strong", "  - { id: spiffe://t/o, attest: { user: dora } }\n", true},
-        {"user: alice, strength: strong", "  - { id: spiffe://t/o, attest: { user: alice } }\n", false},
-        {"user: alice, strength: strong", "  - { id: spiffe://t/o, attest: { uid: 1234 } }\n", false},
-        {"user: alice, strength: strong", "  - { id: spiffe://t/o, attest: { uid: 3000 } }\n", true},
-        {"uid: 1234, strength: strong", "", true},
-        {"uid: 1234, strength: strong", "  - { id: spiffe://t/o, attest: { user: dora } }\n", false},
-        {"unit: x.service, strength: strong", "  - { id: spiffe://t/o, attest: { user: alice } }\n", true},
+        {"user: alice, source: any, strength: strong", "", true},
+        {"user: alice, source: any, strength: strong", "  - { id: spiffe://t/o, attest: { user: dora } }\n",
+            true},
+        {"user: alice, source: any, strength: strong", "  - { id: spiffe://t/o, attest: { user: alice } }\n",
+            false},
+        {"user: alice, source: any, strength: strong", "  - { id: spiffe://t/o, attest: { uid: 1234 } }\n",
+            false},
+        {"user: alice, source: any, strength: strong", "  - { id: spiffe://t/o, attest: { uid: 3000 } }\n",
+            true},
+        {"uid: 1234, source: any, strength: strong", "", true},
+        {"uid: 1234, source: any, strength: strong", "  - { id: spiffe://t/o, attest: { user: dora } }\n",
+            false},
+        {"unit: x.service, source: any, strength: strong",
+            "  - { id: spiffe://t/o, attest: { user: alice } }\n", true},
     };
     lh_policy_facts remote = remote_facts();
     remote.uid = 1234;
@@ -249,7 +255,7 @@ static void strength_on_other_hosts(void **state)
         lh_policy_free(policy);
     }
     remote.uid = 0; /* whatever its name */
-    lh_policy *root = policy_of("user: alice, strength: strong", "");
+    lh_policy *root = policy_of("user: alice, source: any, strength: strong", "");
     assert_string_equal(judge(root, &remote), "workload-strength");
     lh_policy_free(root);
 }
@@ -261,7 +267,7 @@ static void bad_conditions(void **state)
         "container: { runtime: rkt }", "container: { id: abc }", "container: { id: \"" HEX64 "0\" }",
         "container: { pod: x }", "container: { labels: {} }", "container: { labels: { \"a=b\": c } }",
         "container: { image: x }", "exe_fsverity: x", "exe_fsverity: [sha256:" HEX64 ", sha256:" HEX64 "]",
-        "source: local", "uid: 1, source: here", "uid: 1, source: 192.0.2.1/24",
+        "source: local", "uid: 1, source: here", "uid: 1, source: [any, all]", "uid: 1, source: 192.0.2.1/24",
         "uid: 1, source: 192.0.2.0/33", "uid: 1, source: 192.0.2.0/", "uid: 1, source: 192.0.2.0/08",
         "uid: 1, source: 192.0.2", "uid: 1, source: \"2001:db8::1/32\"", "uid: 1, source: []",
         "uid: 1, source: \"2001:db8::/129\""};
