@@ -160,8 +160,8 @@ static lh_err apply_policy(const founding *f)
     static const char id[] = "spiffe://dev.invalid/you";
     LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(LH_LIMIT_DOCUMENT);
     lh_buf_printf(&text,
-        "trust_domain: dev.invalid\nworkloads:\n  - id: %s\n    attest: { uid: %u, source: any }\nroles:\n", id,
-        (unsigned)geteuid());
+        "trust_domain: dev.invalid\nworkloads:\n  - id: %s\n    attest: { uid: %u, source: any }\nroles:\n",
+        id, (unsigned)geteuid());
     for (size_t i = 0; i < LH_ARRAY_LEN(roles); i++)
         lh_buf_printf(&text,
             "  - name: %s\n    parent: " PARENT "\n    derive: { per: workload, key: %s }\n    allow: [%s]\n"

@@ -38,9 +38,9 @@ enum lh_record_kind {
     LH_RECORD_VERIFIER = 14,   /* PIN verifiers that wait for officers; id = proposal id and zeros */
     LH_RECORD_PARTITION = 15,  /* standalone partitions; id = partition id and zeros */
     LH_RECORD_OBJECT = 16,     /* their objects; id = partition id, handle (8 bytes), zeros */
-    LH_RECORD_FILES = 17,      /* parts of sets of files; id = SHA-256 of the set (28 bytes), part (4 bytes) */
-    LH_RECORD_KEY = 18,        /* roles' keys that were made; id = SHA-256 of the derivation's context */
-    LH_RECORD_KIND_END         /* one past the last */
+    LH_RECORD_FILES = 17, /* parts of sets of files; id = SHA-256 of the set (28 bytes), part (4 bytes) */
+    LH_RECORD_KEY = 18,   /* roles' keys that were made; id = SHA-256 of the derivation's context */
+    LH_RECORD_KIND_END    /* one past the last */
 };
 
 typedef struct {

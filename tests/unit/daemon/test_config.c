@@ -126,7 +126,8 @@ static void bad_documents_say_where(void **state)
         {"state-dir: /x\n",
             "c:1:1: error: state-dir: expected one of the keys state_dir, socket, socket_mode, tcti, user, "
             "group, "
-            "admin, seal, workers, checkpoint_interval, log_level, ek_authorities, pods, event_log, ima_log, standalone_first, "
+            "admin, seal, workers, checkpoint_interval, log_level, ek_authorities, pods, event_log, ima_log, "
+            "standalone_first, "
             "blank, legacy, listen, found "
             "\"state-dir\"; did you mean "
             "\"state_dir\"?\n"},

@@ -77,8 +77,8 @@ static void bad_documents_say_where(void **state)
             "r:1:1: error: expected the key \"references\" in a document of reference values, found none\n"},
         {"references: []\n",
             "r:1:13: error: references: expected a map of names to reference values, found a list\n"},
-        {"references: { a: {} }\n",
-            "r:1:18: error: references.a: expected the key \"pcrs\" in a map { pcrs, files, exclude, event_log }, found none\n"},
+        {"references: { a: {} }\n", "r:1:18: error: references.a: expected the key \"pcrs\" in a map { pcrs, "
+                                    "files, exclude, event_log }, found none\n"},
         {"references: { a: { pcrs: {} } }\n",
             "r:1:26: error: references.a.pcrs: expected at least 1 entry, found 0\n"},
         {"references: { a: { pcrs: { 24: " ONES " } } }\n",
