@@ -125,8 +125,9 @@ static int32_t expiration_of(const lh_host_custody *c, int64_t left_ms, int64_t 
     return last * 1000 > time - 1000 && last > 0 && last <= INT32_MAX ? (int32_t)last : 0;
 }
 
-static lh_err approve(
-    lh_hosts *hosts, lh_host *host, const lh_rules *rules, lh_custody_lease *l, lh_link_approval *ret)
+/* What may be approved now; it is not signed yet. */
+static lh_err may_approve(
+    lh_host *host, const lh_rules *rules, const lh_custody_lease *l, lh_custody_due *ret)
 {
     const int64_t now = lh_clock_boot_ms();
     const int64_t left = approval_ms(rules, host, l->lease, now);
@@ -134,13 +135,44 @@ static lh_err approve(
     if (expiration == 0)
         return LH_REFUSE(LH_E_ATTESTATION, "custody-stale",
             "the host's evidence, or the lease, is too near its end for a use to be approved; try again");
-    lh_link_approval frame = {.expiration = (uint32_t)expiration};
-    memcpy(frame.lease, lh_lease_terms_of(l->lease)->id, sizeof(frame.lease));
-    LH_TRY(lh_custody_approve(
-        hosts->vault->crypto, hosts->vault->core->approver, frame.lease, expiration, frame.signature));
-    l->approved_ms = now + left;
-    *ret = frame;
+    *ret = (lh_custody_due){.host = host, .lease = l->lease, .until_ms = now + left};
+    ret->approval.expiration = (uint32_t)expiration;
+    memcpy(ret->approval.lease, lh_lease_terms_of(l->lease)->id, sizeof(ret->approval.lease));
     return LH_SUCCESS;
+}
+
+static lh_err sign_due(lh_hosts *hosts, lh_custody_due *due)
+{
+    lh_link_approval *a = &due->approval;
+    return lh_custody_approve(
+        hosts->vault->crypto, hosts->vault->core->approver, a->lease, (int32_t)a->expiration, a->signature);
+}
+
+static lh_err approve(
+    lh_hosts *hosts, lh_host *host, const lh_rules *rules, lh_custody_lease *l, lh_link_approval *ret)
+{
+    lh_custody_due due;
+    LH_TRY(may_approve(host, rules, l, &due));
+    LH_TRY(sign_due(hosts, &due));
+    l->approved_ms = due.until_ms;
+    *ret = due.approval;
+    return LH_SUCCESS;
+}
+
+/* It is signed later, without the lock. What does not fit is due again in the next round. */
+static void put_due(lh_hosts *hosts, const lh_custody_due *due)
+{
+    if (hosts->due_count == hosts->due_room) {
+        const size_t room = hosts->due_room ? 2 * hosts->due_room : 64;
+        lh_custody_due *more = realloc(hosts->due, room * sizeof(*more));
+        if (!more)
+            return;
+        hosts->due = more;
+        hosts->due_room = room;
+    }
+    hosts->due[hosts->due_count] = *due;
+    lh_lease_ref(due->lease);
+    hosts->due_count++;
 }
 
 /* --- what is kept of a host -------------------------------------------------------------------------------
@@ -184,6 +216,30 @@ static void withdraw(lh_host *host, lh_custody_lease *l)
     lease_free(l);
 }
 
+/* Unless it has ended while it was signed. Under hosts->mutex. */
+static void send_due(const lh_custody_due *due)
+{
+    lh_custody_lease *l = find_lease(due->host, due->approval.lease);
+    if (!l || !due->host->link || !is_live(l->lease, lh_clock_boot_ms()))
+        return;
+    l->approved_ms = due->until_ms;
+    send_frame(due->host->link, 0, LH_LINK_APPROVAL, &due->approval);
+}
+
+void lh_custody_sign(lh_hosts *hosts)
+{
+    for (size_t i = 0; i < hosts->due_count; i++) {
+        lh_custody_due *due = &hosts->due[i];
+        if (lh_ok(sign_due(hosts, due))) {
+            pthread_mutex_lock(&hosts->mutex);
+            send_due(due);
+            pthread_mutex_unlock(&hosts->mutex);
+        }
+        lh_lease_unref(due->lease);
+    }
+    hosts->due_count = 0;
+}
+
 void lh_custody_keep(lh_hosts *hosts, lh_host *host, const lh_rules *rules)
 {
     lh_host_custody *c = &host->custody;
@@ -203,11 +259,11 @@ void lh_custody_keep(lh_hosts *hosts, lh_host *host, const lh_rules *rules)
         if (left >= LH_CUSTODY_RENEW_MS || left < -LH_CUSTODY_APPROVAL_MS ||
             may < left + least(2000, may / 4))
             continue;
-        lh_link_approval frame;
+        lh_custody_due next;
         if (c->time_at_ms == 0 || now - c->time_at_ms > LH_CUSTODY_TIME_MS)
             due = true;
-        else if (lh_ok(approve(hosts, host, rules, l, &frame)))
-            send_frame(host->link, 0, LH_LINK_APPROVAL, &frame);
+        else if (lh_ok(may_approve(host, rules, l, &next)))
+            put_due(hosts, &next);
     }
     if (due && host->link)
         ask(host, false, now);
@@ -238,6 +294,16 @@ static bool is_open(const lh_host_stream *stream)
     return stream->link && stream->link->host && !atomic_load(&stream->closed);
 }
 
+/* The time is new enough. It may be of other counts than the evidence only where it is the newer one. */
+static bool knows_time(const lh_host *host, int64_t now)
+{
+    const lh_host_custody *c = &host->custody;
+    const bool same =
+        c->time.reset_count == host->last.reset_count && c->time.restart_count == host->last.restart_count;
+    return c->time_at_ms != 0 && now - c->time_at_ms <= LH_CUSTODY_TIME_MS / 2 &&
+           (same || c->time_at_ms > host->good_ms);
+}
+
 /* The storage key is known, and the time new enough. Under hosts->mutex, which is let go of while waiting;
  * under no other lock, for a host may be silent. */
 static lh_err know_host(giving *g)
@@ -252,7 +318,7 @@ static lh_err know_host(giving *g)
         const int64_t now = lh_clock_boot_ms();
         if (!is_open(g->stream))
             return gone();
-        if (c->have_storage && c->time_at_ms != 0 && now - c->time_at_ms <= LH_CUSTODY_TIME_MS / 2)
+        if (c->have_storage && knows_time(g->host, now))
             return LH_SUCCESS;
         if (c->answers != failed && c->failure.code != LH_OK)
             return LH_REFUSE(c->failure.code, c->failure.reason, "%s", c->failure.message);

@@ -4,6 +4,7 @@
 
 #include "custody/package.h"
 #include "vault/internal.h"
+#include "wire/link.h"
 
 /* One lease whose key was given to the host. */
 typedef struct lh_custody_lease lh_custody_lease;
@@ -37,9 +38,21 @@ typedef struct {
 
 typedef struct lh_host lh_host;
 
+/* An approval that is to be signed and sent. */
+typedef struct {
+    lh_host *host;
+    lh_lease *lease;  /* a reference, in hosts->due */
+    int64_t until_ms; /* boot time at which it has run out */
+    lh_link_approval approval;
+} lh_custody_due;
+
 /* The link is gone, and with it what it said. */
 void lh_custody_cut(lh_host *host);
-/* The keeper's round: withdraw, approve anew, ask for the time. Under core_lock (read), too. */
+/* The keeper's round: withdraw, ask for the time, and put what is to be approved anew into hosts->due. Under
+ * core_lock (read), too. */
 void lh_custody_keep(lh_hosts *hosts, lh_host *host, const lh_rules *rules);
+/* Sign and send what is due. On the keeper, under core_lock (read) but not hosts->mutex: hundreds of
+ * signatures take longer than others should wait. */
+void lh_custody_sign(lh_hosts *hosts);
 
 #endif

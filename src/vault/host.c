@@ -50,6 +50,7 @@ void lh_hosts_free(lh_hosts *hosts)
     for (size_t i = 0; i < hosts->event_count; i++)
         json_decref(hosts->events[i].fields);
     free(hosts->nonces);
+    free(hosts->due);
     pthread_mutex_destroy(&hosts->mutex);
     free(hosts);
 }

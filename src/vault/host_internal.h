@@ -154,6 +154,8 @@ struct lh_hosts {
     uint64_t events_lost;
     int64_t kept_ms;
     uint64_t generation; /* of the rules last seen */
+    lh_custody_due *due; /* approvals: the keeper's alone */
+    size_t due_count, due_room;
 };
 
 /* --- host.c --------------------------------------------------------------------------------------------- */

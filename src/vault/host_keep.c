@@ -156,6 +156,7 @@ void lh_hosts_keep(lh_hosts *hosts)
         pthread_mutex_lock(&hosts->mutex);
         keep(&k);
         pthread_mutex_unlock(&hosts->mutex);
+        lh_custody_sign(hosts);
     }
     lh_hosts_write_events(hosts);
 }
