@@ -14,6 +14,7 @@
 #include "base/log_line.h"
 #include "crypto/hash.h"
 #include "identity/facts.h"
+#include "vault/host_internal.h"
 #include "vault/issue_internal.h"
 #include "vault/made_key.h"
 
@@ -125,10 +126,9 @@ static json_t *issue_fields(const issuance *i)
     const lh_lease_terms *t = lh_lease_terms_of(i->shadow);
     const lh_identity *who = &a->identity;
     char exe[256];
-    snprintf(exe, sizeof(exe), "%.255s", who->exe_path);
-    for (char *c = exe; *c; c++)
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
-            *c = '?';
+    char unit[sizeof(who->unit)];
+    lh_host_printable(exe, sizeof(exe), who->exe_path); /* JSON is UTF-8, and names need not be */
+    lh_host_printable(unit, sizeof(unit), who->unit);
     int64_t left = (lh_lease_expires_boot_ms(i->shadow) - lh_clock_boot_ms()) / 1000;
     json_t *fields = json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:s}", "lease",
         lh_event_hex(t->id, sizeof(t->id)), "role", t->role, "workload", t->workload, "rule",
@@ -141,8 +141,8 @@ static json_t *issue_fields(const issuance *i)
         json_object_set_new(fields, "host", json_string(t->host));
     if (fields && t->source[0])
         json_object_set_new(fields, "source", json_string(t->source));
-    if (fields && who->unit[0])
-        json_object_set_new(fields, "unit", json_string(who->unit));
+    if (fields && unit[0])
+        json_object_set_new(fields, "unit", json_string(unit));
     if (fields && a->request->row)
         json_object_set_new(fields, "mechanism", json_string(a->request->row->name));
     return fields;

@@ -264,11 +264,9 @@ static inline int served_setup(void **unused)
     return 0;
 }
 
-/* How many entries of the log have that event. */
-static inline int count_events(const char *event)
+/* How many entries of the log have this text. */
+static inline int count_entries(const char *wanted)
 {
-    char wanted[96];
-    snprintf(wanted, sizeof(wanted), "\"event\":\"%s\"", event);
     int count = 0;
     json_int_t from = 0, size = 1;
     while (from < size) {
@@ -283,6 +281,14 @@ static inline int count_events(const char *event)
         json_decref(reply);
     }
     return count;
+}
+
+/* How many entries of the log have that event. */
+static inline int count_events(const char *event)
+{
+    char wanted[96];
+    snprintf(wanted, sizeof(wanted), "\"event\":\"%s\"", event);
+    return count_entries(wanted);
 }
 
 /* --- peers

@@ -103,6 +103,7 @@ static void test_names_that_do_not_print(void **unused)
     assert_string_equal(text_of(json_array_get(streams, 0), "unit"), "??[2Japp.service");
     assert_string_equal(text_of(json_array_get(streams, 0), "exe"), "/??[2J");
     json_decref(l);
+    assert_int_equal(count_entries("\"unit\":\"??[2Japp.service\""), 1);
     lh_peer_unref(peer);
 }
 
