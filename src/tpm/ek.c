@@ -187,10 +187,12 @@ lh_err lh_core_ek(lh_core *core, uint16_t kind, lh_handle *ret)
     ESYS_TR tr = ESYS_TR_NONE;
     if (i == LH_CORE_EKS)
         return unsupported(kind);
-    if (!core->eks[i])
+    if (core->eks[i]) {
+        lh_core_make_room(core);
+        LH_TRY(lh_core_load_saved(core, &core->eks[i], &tr));
+    }
+    if (tr == ESYS_TR_NONE)
         return make(core, i, ret);
-    lh_core_make_room(core);
-    LH_TPM_TRY(core, Esys_ContextLoad(core->esys, core->eks[i], &tr), "TPM2_ContextLoad");
     *ret = (lh_handle){core, tr, true};
     return LH_SUCCESS;
 }

@@ -113,12 +113,25 @@ void lh_core_forget_keys(lh_core *core)
     lh_core_leases_forget(core);
 }
 
+lh_err lh_core_load_saved(lh_core *core, TPMS_CONTEXT **saved, ESYS_TR *ret)
+{
+    TSS2_RC rc = Esys_ContextLoad(core->esys, *saved, ret);
+    if (lh_core_is(rc, TPM2_RC_INTEGRITY)) {
+        lh_esys_freep(saved);
+        *ret = ESYS_TR_NONE;
+        return LH_SUCCESS;
+    }
+    LH_TPM_TRY(core, rc, "TPM2_ContextLoad");
+    return LH_SUCCESS;
+}
+
 static lh_err kept_key(lh_core *core, const TPM2B_PUBLIC *template, lh_kept_key *key, ESYS_TR *ret)
 {
     if (key->tr == ESYS_TR_NONE && key->saved) {
         lh_core_make_room(core);
-        LH_TPM_TRY(core, Esys_ContextLoad(core->esys, key->saved, &key->tr), "TPM2_ContextLoad");
-    } else if (key->tr == ESYS_TR_NONE) {
+        LH_TRY(lh_core_load_saved(core, &key->saved, &key->tr));
+    }
+    if (key->tr == ESYS_TR_NONE) {
         LH_AUTO(lh_handle_release) lh_handle made = LH_HANDLE_NONE;
         LH_TRY(lh_core_primary(core, ESYS_TR_RH_ENDORSEMENT, template, &made, NULL));
         LH_TPM_TRY(core, Esys_ContextSave(core->esys, made.tr, &key->saved), "TPM2_ContextSave");
