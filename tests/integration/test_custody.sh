@@ -11,7 +11,15 @@ echo "listen: [\"unix:$T/run/hosts.sock\"]" >>"$T/leaseholdd.yaml"
 lh_daemon_start
 lh_officers alice bob carol
 lh_init 2
-lh_references
+none=sha256:$(printf '0%.0s' {1..64})
+unset=sha256:$(printf 'f%.0s' {1..64})
+cat >"$T/references.yaml" <<YAML
+references:
+  this-host: { pcrs: { 7: ["$none"] } }
+  web: { pcrs: { 7: ["$none"], 17: ["$unset"] } }
+self: { reference: this-host }
+YAML
+lh_propose_and_approve reference.set "$T/references.yaml"
 lh_parent root
 lh_host_setup
 lh_host_tpm_start
@@ -28,8 +36,9 @@ role() { # NAME KEY ALLOW REST
     role tpm-aes aes-256 "aes-cbc-pad, aes-ctr"
     role tpm-hmac hmac-sha256 "hmac-sha256"
     role tpm-few ec-p256 "ecdsa" ", uses: 3"
+    role tpm-rsa rsa-2048 "rsa-pkcs, sha256-rsa-pkcs, rsa-pss, sha256-rsa-pss, rsa-oaep"
     echo "grants:"
-    for r in tpm-p256 tpm-p384 tpm-aes tpm-hmac tpm-few; do
+    for r in tpm-p256 tpm-p384 tpm-aes tpm-hmac tpm-few tpm-rsa; do
         echo "  - { workload: spiffe://test.example/app, role: $r }"
     done
 } >"$T/policy.yaml"
@@ -38,7 +47,7 @@ lh_policy "$T/policy.yaml"
 sed 's/key: ec-p384/key: ed25519/; s/ecdsa-sha384/eddsa/' "$T/policy.yaml" >"$T/wrong.yaml"
 expect_fail "a key that a TPM cannot hold is refused" "a key that a TPM can hold" leasehold policy check "$T/wrong.yaml"
 lh_agent_config "unix:$T/run/hosts.sock"
-lh_host_enrol web-1 --reference this-host
+lh_host_enrol web-1 --reference web
 lh_agent_start
 wait_until 20 "the agent is let in" lh_agent_says "connected to the vault .* as host web-1"
 at_host() { LEASEHOLD_SOCKET=$AGENT_SOCKET "$@"; }
@@ -99,6 +108,31 @@ expect_ok "and back" at_host lh_module_tool --decrypt --mechanism AES-CBC-PAD --
     --id "$(id_of tpm-aes)" -i "$T/encrypted" --output-file "$T/decrypted"
 cmp "$T/data" "$T/decrypted" || die "what was decrypted is not what was encrypted"
 
+quietly() { "$@" </dev/null >"$T/last-output" 2>&1 || die "exit status $? from: $*: $(cat "$T/last-output")"; }
+
+# --- RSA -------------------------------------------------------------------------------------------------------------
+rsa=$(id_of tpm-rsa)
+[ -n "$rsa" ] || die "the role tpm-rsa shows no key"
+leasehold key public tpm-rsa --workload spiffe://test.example/app >"$T/rsa.pem" 2>"$T/last-output" || die "$(cat "$T/last-output")"
+pss=(--hash-algorithm SHA256 --mgf MGF1-SHA256)
+at_tpm() { at_host lh_module_tool --id "$rsa" "$@" >"$T/last-output" 2>&1 || die "$* failed: $(cat "$T/last-output")"; }
+at_tpm --sign --mechanism SHA256-RSA-PKCS -i "$T/data" -o "$T/signature"
+quietly openssl dgst -sha256 -verify "$T/rsa.pem" -signature "$T/signature" "$T/data"
+at_tpm --sign --mechanism SHA256-RSA-PKCS-PSS -i "$T/data" -o "$T/signature"
+quietly openssl dgst -sha256 -verify "$T/rsa.pem" -signature "$T/signature" -sigopt rsa_padding_mode:pss "$T/data"
+printf '\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20' >"$T/info"
+openssl dgst -sha256 -binary "$T/data" >>"$T/info"
+at_tpm --sign --mechanism RSA-PKCS -i "$T/info" -o "$T/signature"
+quietly openssl dgst -sha256 -verify "$T/rsa.pem" -signature "$T/signature" "$T/data"
+openssl pkeyutl -encrypt -pubin -inkey "$T/rsa.pem" -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 \
+    -pkeyopt rsa_mgf1_md:sha256 -in "$T/data" -out "$T/encrypted"
+at_tpm --decrypt --mechanism RSA-PKCS-OAEP "${pss[@]}" -i "$T/encrypted" -o "$T/decrypted"
+cmp "$T/data" "$T/decrypted" || die "OAEP: what was decrypted is not what was encrypted"
+openssl pkeyutl -encrypt -pubin -inkey "$T/rsa.pem" -in "$T/data" -out "$T/encrypted"
+at_tpm --decrypt --mechanism RSA-PKCS -i "$T/encrypted" -o "$T/decrypted"
+cmp "$T/data" "$T/decrypted" || die "v1.5: what was decrypted is not what was encrypted"
+step "RSA in the TPM: PKCS #1 v1.5 and PSS by openssl's lights, and decryption"
+
 # --- the vault goes and comes back: the first request of the new stream is a signature -----------------------------------
 answers app "key [0-9]+ .*" find tpm-p256
 answers app CKR_OK sign ecdsa
@@ -122,6 +156,30 @@ expect_ok "one officer holds the role" leasehold hold add --role tpm-p256 --offi
 refused() { ask app sign ecdsa && [ "$ANSWER" != CKR_OK ]; }
 wait_until 5 "a role that is held signs no more" refused
 answers app "CKR_(ACTION_PROHIBITED|KEY_HANDLE_INVALID)" sign ecdsa
+
+# --- the host's TPM: reset, then another state ---------------------------------------------------------------------------
+expect_ok "another role is left" at_host lh_module_tool --sign --mechanism ECDSA-SHA384 --id "$(id_of tpm-p384)" -i "$T/data" -o "$T/signature"
+answers app "key [0-9]+ .*" find tpm-hmac
+answers app CKR_OK sign hmac
+counts() { leasehold log show --json | grep -o 'lease.in-tpm.*' | grep -o 'reset_count[^0-9]*[0-9]*' | grep -o '[0-9]*$' | sort -nu | wc -l; }
+[ "$(counts)" = 1 ] || die "keys were given for $(counts) counts of resets"
+quietly swtpm_ioctl --unix "$HOST/tpm/sock.ctrl" -s
+wait "$HOST_TPM_PID" 2>/dev/null || true
+lh_host_tpm_start
+hmacs() { ask app sign hmac && [ "$ANSWER" = CKR_OK ]; }
+wait_until 40 "after a reset of the TPM the application works again by itself" hmacs
+given_anew() { [ "$(counts)" = 2 ]; }
+wait_until 5 "the log tells of the key that was given after the reset" given_anew
+step "a key of before a reset is of no use: it was given anew"
+echo unknown >"$T/event"
+quietly swtpm_ioctl --unix "$HOST/tpm/sock.ctrl" -h "$T/event"
+hmac_refused() { ask app sign hmac && [ "$ANSWER" != CKR_OK ]; }
+hmac_refused || die "the TPM used a key in a state that was not appraised: $ANSWER"
+for _ in 1 2 3; do
+    hmac_refused || die "the vault gave a key to a host in a state that it does not know: $ANSWER"
+    sleep 0.5
+done
+step "a PCR that changes ends the use at once, and for good"
 
 # --- the vault is gone -------------------------------------------------------------------------------------------------
 finish app
