@@ -121,7 +121,8 @@ LH_ADMIN_HANDLER(lh_admin_host_show)
         return lh_vault_require_open(v);
     const lh_state_host *host = lh_state_find_host(&rules->governed, name);
     if (!host)
-        return LH_REFUSE(LH_E_NOT_FOUND, "host-unknown", "no host named %s is enrolled", name);
+        return LH_REFUSE(LH_E_NOT_FOUND, "host-unknown", "no host named %s is enrolled%s", name,
+            strcmp(name, "self") == 0 ? "; of the vault's own, `leasehold status` and its log tell" : "");
     LH_AUTO(lh_json_freep) json_t *one = NULL;
     LH_AUTO(lh_json_freep) json_t *live = NULL;
     LH_TRY(enrolled(v, host, &one));

@@ -167,7 +167,7 @@ static bool is_settled(const appraisal *a)
         s->references != a->expectation->rules->references_version)
         return false;
     uint32_t compared = s->good_mask;
-    if (lh_reference_has_files(a->reference) && a->result.clock_ms <= s->last.clock_ms)
+    if (lh_reference_has_files(a->reference) && a->result.clock_ms < s->last.clock_ms)
         compared &= ~(1u << IMA_PCR);
     for (unsigned i = 0; i < LH_EVIDENCE_PCRS; i++)
         if ((compared >> i & 1u) && memcmp(s->good_pcrs[i], a->evidence->pcrs[i], LH_EVIDENCE_HASH) != 0)

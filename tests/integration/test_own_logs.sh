@@ -83,6 +83,7 @@ wait_until 10 "a file that nobody knows ends the lease" ended
 sign "$refused"
 expect_output "explain names the reason" "ima-unknown" leasehold explain
 expect_output "the status names the file" "/usr/bin/unheard-of" leasehold status
+expect_fail "host show knows enrolled hosts alone, and says so" "leasehold status" leasehold host show self
 drifted() { leasehold log show --from 0 --count 200 | lh_grep -q '/usr/bin/unheard-of.*"host.drifted","host":"self"'; }
 wait_until 10 "the vault's log names it, too" drifted
 
