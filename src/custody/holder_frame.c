@@ -123,6 +123,8 @@ static lh_err install(lh_holder *h, lh_holder_stream *s, const lh_link_lease_key
     lh_holder_key *k = same_key(h, s, f);
     if (!k)
         LH_TRY(make_key(h, s, f, &k));
+    if (!k) /* for compilers that do not see that a success has made one */
+        return LH_RAISE(LH_E_INTERNAL, 0);
     take_mechanisms(k, f->mechanisms);
     return lh_lease_key_approve(k->key, (int32_t)f->expiration, f->signature);
 }
