@@ -285,6 +285,9 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     umask(077);
+    /* What whoever started us left open is none of ours, nor of the processes that are forked. */
+    int passed = sd_listen_fds(0);
+    (void)close_range(SD_LISTEN_FDS_START + (unsigned)(passed > 0 ? passed : 0), ~0U, 0);
     /* tpm2-tss would print lines of its own for answers that we expect and tell better. */
     setenv("TSS2_LOG", "all+none", 0);
     signal(SIGPIPE, SIG_IGN);
