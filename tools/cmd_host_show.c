@@ -75,7 +75,9 @@ static void print_streams(const json_t *streams)
     for (size_t i = 0; i < json_array_size(streams); i++) {
         json_t *one = json_array_get(streams, i);
         (void)printf("  process %lld (uid %lld) ", out_number(one, "pid"), out_number(one, "uid"));
-        (void)printf("%s, unit %s", out_line(one, "exe"), out_line(one, "unit"));
+        (void)printf("%s", out_line(one, "exe"));
+        if (out_line(one, "unit")[0] != '\0')
+            (void)printf(", unit %s", out_line(one, "unit"));
         (void)printf(": %lld leases\n", out_number(one, "leases"));
     }
 }

@@ -12,7 +12,7 @@
 
 static void print_line(FILE *file, const char *label, const char *value)
 {
-    (void)fprintf(file, "  %-11s", label);
+    (void)fprintf(file, "  %-12s", label);
     out_text(file, value);
     (void)fputc('\n', file);
 }

@@ -100,7 +100,7 @@ says "quorum|1 of 2|needed" leasehold proposals
 says "\"ek-sha256\": \"$(ek_hash ek384.pub)\"" leasehold show "$PROPOSAL"
 leasehold approve "$PROPOSAL" --key "$T/keys/bob" --yes >"$T/approved" 2>&1 || die "approve: $(cat "$T/approved")"
 for told in "EK SHA-256 *$(ek_hash ek384.pub)" "AK Name *000b$(ek_hash ak1.pub)" "ECC P-384" "CN=swtpm-localca" \
-    "channel key *$(printf one | sha256sum | cut -d' ' -f1)" "reference *debian12" "label *env = prod" "serial "; do
+    "channel key +$(printf one | sha256sum | cut -d' ' -f1)" "reference *debian12" "label *env = prod" "serial "; do
     grep -qE "$told" "$T/approved" || die "the officer is not shown $told: $(cat "$T/approved")"
 done
 says "host web1: away" leasehold host list
