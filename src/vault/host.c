@@ -252,6 +252,7 @@ static void enter(lh_hosts *hosts, lh_host *host, lh_host_link *link)
     lh_host_link *old = host->link;
     if (old) {
         cut(old, "host-replaced", "the host has connected anew");
+        lh_host_log_lost(hosts, host, "replaced");
         lh_host_link_end(old, "host-replaced", "The host has connected anew.");
     }
     /* What ran over older links cannot come back: it opens new streams. */

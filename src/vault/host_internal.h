@@ -120,7 +120,7 @@ struct lh_host {
     size_t leases;            /* as the keeper last counted, */
     int64_t freshness;        /* and the smallest freshness among them, seconds */
     lh_host_custody custody;
-    lh_host_tally connects, losses, refusals, drifts;
+    lh_host_tally connects, losses, replacements, refusals, drifts;
     char refused_reason[64]; /* of the last entry about a refusal */
     char stray[64];          /* what was wrong with the last evidence that nobody waited for; "": none came */
 };

@@ -62,7 +62,9 @@ void lh_host_log_connected(lh_hosts *hosts, lh_host *host)
 void lh_host_log_lost(lh_hosts *hosts, lh_host *host, const char *reason)
 {
     uint64_t held;
-    if (!lh_host_tally_due(&host->losses, &held))
+    /* Of its own: what tells of a second agent with the host's keys is not lost among other losses. */
+    bool replaced = strcmp(reason, "replaced") == 0;
+    if (!lh_host_tally_due(replaced ? &host->replacements : &host->losses, &held))
         return;
     json_t *fields =
         json_pack("{s:s, s:s, s:s}", "host", host->name, "source", host->source, "reason", reason);

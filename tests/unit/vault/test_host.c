@@ -183,6 +183,10 @@ static void n10_activation_answer_replayed(void **unused)
     assert_lh_ok(agent_dial(&web1, &link, first));
     assert_lh_ok(lh_host_link_activate(link, first));
     assert_string_equal(web1.ended, "host-replaced");
+    const char *told = "\"event\":\"host.lost\",\"host\":\"web-1\",\"reason\":\"replaced\"";
+    for (int i = 0; i < 100 && count_entries(told) == 0; i++)
+        swtpm_sleep_ms(20);
+    assert_int_equal(count_entries(told), 1); /* two agents that replace each other show in the log */
     lh_host_link *again = NULL;
     assert_lh_ok(agent_dial(&web1, &again, NULL));
     assert_lh_refused(lh_host_link_activate(again, first), LH_E_ATTESTATION, "activate-wrong");
