@@ -36,9 +36,14 @@ static void keep(enum kind kind, uint8_t type, uint32_t stream, lh_bytes bytes)
     pthread_mutex_unlock(&mutex);
 }
 
+/* Who holds it keeps the holder's thread busy, as a slow TPM does. */
+static pthread_mutex_t slow = PTHREAD_MUTEX_INITIALIZER;
+
 static void on_send(void *arg, uint32_t stream, uint8_t type, lh_bytes body)
 {
     (void)arg;
+    pthread_mutex_lock(&slow);
+    pthread_mutex_unlock(&slow);
     keep(SENT, type, stream, body);
 }
 
@@ -509,12 +514,38 @@ static void test_nonsense(void **state)
     assert_false(ask(LH_CALL_OP_UPDATE, &part));
 }
 
+/* Frames that wait for the TPM are bounded; ends of streams are taken all the same, and all is well again. */
+static void test_busy(void **state)
+{
+    (void)state;
+    lh_link_storage_ask f = {.nonce = "busy", .storage = 0};
+    LH_AUTO(lh_buf_free) lh_buf body = LH_BUF_INIT(LH_LINK_FRAME_MAX);
+    const lh_link_withdraw withdraw = {0};
+    assert_lh_ok(lh_shape_encode(lh_link_find(LH_LINK_WITHDRAW)->body, &withdraw, &body));
+    pthread_mutex_lock(&slow);
+    frame(LH_LINK_STORAGE_ASK, 0, &f);
+    size_t taken = 0;
+    lh_err err = LH_SUCCESS;
+    while (taken < LH_LIMIT_HOLDER_JOBS + 2 && lh_ok(err)) {
+        err = lh_holder_frame(holder, LH_LINK_WITHDRAW, 0, lh_buf_bytes(&body));
+        taken += lh_ok(err);
+    }
+    assert_lh_refused(err, LH_E_LIMIT, "custody-busy");
+    assert_true(taken == LH_LIMIT_HOLDER_JOBS || taken == LH_LIMIT_HOLDER_JOBS - 1);
+    lh_holder_stream_closed(holder, stream_number);
+    pthread_mutex_unlock(&slow);
+    assert_int_equal(next(SENT)->type, LH_LINK_STORAGE);
+    stream_number++;
+    begin_ec(60);
+    check_signature();
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_signs), CASE(test_digests), CASE(test_parts),
         CASE(test_cipher_parts), CASE(test_counter), CASE(test_expired), CASE(test_given_and_refused),
-        CASE(test_uses), CASE(test_storage), CASE(test_nonsense)};
+        CASE(test_uses), CASE(test_storage), CASE(test_nonsense), CASE(test_busy)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
