@@ -181,20 +181,27 @@ lh_err lh_host_stream_open(lh_host_link *link, uint32_t stream, lh_bytes facts, 
     return LH_SUCCESS;
 }
 
-void lh_host_stream_cut(lh_host_stream *s)
+/* True: the link's reference is the caller's now. Under hosts->mutex. */
+static bool take_out(lh_host_stream *s)
 {
     lh_host_link *link = s->link;
     if (!link)
-        return;
+        return false;
     atomic_store(&s->closed, true);
     s->link = NULL;
     for (lh_host_stream **at = &link->streams; *at; at = &(*at)->next)
         if (*at == s) {
             *at = s->next;
             link->stream_count--;
-            lh_host_stream_unref(s);
-            return;
+            return true;
         }
+    return false;
+}
+
+void lh_host_stream_cut(lh_host_stream *s)
+{
+    if (take_out(s))
+        lh_host_stream_unref(s);
 }
 
 static void fail_stream_requests(lh_host_link *link, uint32_t stream, const char *reason)
@@ -225,14 +232,13 @@ void lh_host_stream_close(lh_host_stream *s, const char *said)
     lh_hosts *hosts = s->hosts;
     pthread_mutex_lock(&hosts->mutex);
     lh_host_link *link = s->link;
-    if (link) {
-        lh_host_stream_ref(s);
-        lh_host_stream_cut(s);
+    bool taken = take_out(s);
+    if (taken) {
         fail_stream_requests(link, s->number, reason);
         lh_host_stream_end_leases(s, reason);
     }
     pthread_mutex_unlock(&hosts->mutex);
-    if (link)
+    if (taken)
         lh_host_stream_unref(s);
 }
 
@@ -355,11 +361,16 @@ void lh_host_request_settle(lh_host_request *r)
     pthread_cond_signal(&r->answered);
 }
 
-void lh_host_request_fail(lh_host_request *r, enum lh_code code, const char *reason, const char *message)
+static void set_failed(lh_host_request *r, enum lh_code code, const char *reason, const char *message)
 {
     r->detail = (lh_err_detail){.code = code};
     snprintf(r->detail.reason, sizeof(r->detail.reason), "%s", reason);
     snprintf(r->detail.message, sizeof(r->detail.message), "%s", message);
+}
+
+void lh_host_request_fail(lh_host_request *r, enum lh_code code, const char *reason, const char *message)
+{
+    set_failed(r, code, reason, message);
     lh_host_request_settle(r);
 }
 
@@ -411,7 +422,8 @@ static void wait_for(lh_host_stream *s, lh_host_request *r)
             continue;
         lh_host_request_take(s->link, r);
         lh_hosts_mark_nonce(s->hosts, r->nonce, NONCE_EXPIRED);
-        lh_host_request_fail(r, LH_E_TIMEOUT, "evidence-timeout", "the host has not answered in time");
+        set_failed(r, LH_E_TIMEOUT, "evidence-timeout", "the host has not answered in time");
+        r->done = true;
     }
 }
 

@@ -15,6 +15,7 @@ chown root "$T/run"
 mkdir -p "$T/work" "$T/blocks" "$T/etc" "$T/var/lib"
 cd "$T/work"
 ln -s "$T/bin" build
+cp "$LH_BUILD/leasehold-agent" "$T/bin/"
 
 # Each block into a file of its own: 01.sh, 02.yaml …
 awk -v dir="$T/blocks" '
@@ -91,5 +92,5 @@ awk '/^## / { inside = ($0 == "## Try it with your own program") }
     inside && /^```sh$/ { text = 1; next }
     /^```$/ { text = 0 }
     text' "$readme" >"$T/try.sh"
-[ "$(grep -c 'leasehold dev' "$T/try.sh")" = 2 ] || die "the README does not say how to try it: $(cat "$T/try.sh")"
+[ "$(grep -c 'leasehold dev' "$T/try.sh")" = 3 ] || die "the README does not say how to try it: $(cat "$T/try.sh")"
 expect_output "what the README says to try" "No errors" bash -e "$T/try.sh"
