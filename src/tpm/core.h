@@ -92,8 +92,8 @@ LH_MUST lh_err lh_core_append_public(lh_core *core, ESYS_TR key, lh_buf *out);
 LH_MUST lh_err lh_core_append_pair(lh_buf *first, lh_bytes a, lh_buf *second, lh_bytes b);
 /* Let go of kept keys, so that other objects can be loaded. */
 void lh_core_make_room(lh_core *core);
-/* Load what was saved. Where it is of before a reset of the TPM, which a transport that connects anew for each
- * command does not tell of: it is freed, and *ret is ESYS_TR_NONE. */
+/* Load what was saved. Where it is of before a reset of the TPM, which a transport that connects anew for
+ * each command does not tell of: it is freed, and *ret is ESYS_TR_NONE. */
 LH_MUST lh_err lh_core_load_saved(lh_core *core, TPMS_CONTEXT **saved, ESYS_TR *ret);
 /* Forget them: their contexts belong to a connection that ends. */
 void lh_core_forget_keys(lh_core *core);
