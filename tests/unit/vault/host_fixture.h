@@ -51,7 +51,7 @@ struct agent {
     _Atomic(agent_tamper) tamper;
     uint32_t next_number;
     agent_stream streams[STREAMS];
-    lh_buf events, ima; /* logs; empty: none */
+    lh_buf events, ima;                                                    /* logs; empty: none */
     void (*send)(void *arg, uint32_t stream, uint8_t type, lh_bytes body); /* frames of custody; or NULL */
 };
 
@@ -281,7 +281,8 @@ static inline void agent_enrol(agent *a, const char *reference)
 
 static inline lh_err agent_dial(agent *a, lh_host_link **ret, uint8_t answer[32])
 {
-    lh_host_link_options options = {.source = "192.0.2.7", .ask = agent_ask, .send = a->send, .end = agent_end, .arg = a};
+    lh_host_link_options options = {
+        .source = "192.0.2.7", .ask = agent_ask, .send = a->send, .end = agent_end, .arg = a};
     lh_buf id_object = LH_BUF_INIT(1024), encrypted = LH_BUF_INIT(1024);
     memcpy(options.channel_key, a->channel_key, 32);
     lh_random(a->exporter, sizeof(a->exporter));
