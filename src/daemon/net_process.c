@@ -99,12 +99,13 @@ static void link_free(host_link *l)
 /* --- between main and a channel ---------------------------------------------------------------------------
  */
 
-/* Hand a frame to main. False: it does not take it now. */
-static bool hand_up(host_link *l, lh_bytes frame, bool *ret_gone)
+/* Hand a frame to main, which does not want it any more where it has closed its end: its last word, a refusal
+ * perhaps, is still to be read (on_readable). False: it does not take it now. */
+static bool hand_up(host_link *l, lh_bytes frame, bool *ret_broken)
 {
     lh_err err = lh_fd_send(l->fd, frame, NULL, 0, false);
-    *ret_gone = !lh_ok(err) && err.code != LH_E_TIMEOUT;
-    return lh_ok(err);
+    *ret_broken = !lh_ok(err) && err.code != LH_E_TIMEOUT && err.code != LH_E_GONE;
+    return lh_ok(err) || err.code == LH_E_GONE;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -112,9 +113,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     host_link *l = arg;
-    bool is_gone = false;
-    if (!hand_up(l, lh_buf_bytes(&l->up), &is_gone)) {
-        if (is_gone || event_add(l->writable, NULL) != 0)
+    bool is_broken = false;
+    if (!hand_up(l, lh_buf_bytes(&l->up), &is_broken)) {
+        if (is_broken || event_add(l->writable, NULL) != 0)
             link_free(l);
         return;
     }
@@ -126,11 +127,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static void on_frame(lh_channel *channel, lh_bytes frame, void *arg)
 {
     host_link *l = arg;
-    bool is_gone = false;
-    if (l->fd < 0 || hand_up(l, frame, &is_gone))
+    bool is_broken = false;
+    if (l->fd < 0 || hand_up(l, frame, &is_broken))
         return;
     lh_buf_append(&l->up, frame.data, frame.len);
-    if (is_gone || !lh_ok(lh_buf_status(&l->up)) || event_add(l->writable, NULL) != 0) {
+    if (is_broken || !lh_ok(lh_buf_status(&l->up)) || event_add(l->writable, NULL) != 0) {
         link_free(l);
         return;
     }
@@ -180,6 +181,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     net *n = l->net;
     lh_fd_message message = LH_FD_MESSAGE_INIT;
     lh_err err = lh_fd_receive(fd, n->frame, sizeof(n->frame), false, &message);
+    if (err.code ==
+        LH_E_GONE) /* where main left frames unread, that is told once, before what it said last */
+        err = lh_fd_receive(fd, n->frame, sizeof(n->frame), false, &message);
     bool odd = lh_ok(err) && (message.n_fds > 0 || message.len < LH_LINK_HEADER);
     lh_fd_message_close(&message);
     if (err.code == LH_E_TIMEOUT)

@@ -77,6 +77,28 @@ silent() {
 }
 client "-connect 127.0.0.1:$port" p256 -tls1_3
 told host-unknown "a P-256 key that is nobody's gets as far as its hello"
+cat >"$T/refused.py" <<'END'
+# One hello too many, and much more behind it: what does the vault say last?
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+s.settimeout(10)
+heard = b""
+try:
+    s.sendall(b"\0\0\0\7\1\0\0\0\0\0\1" * 1000)
+    while part := s.recv(4096):
+        heard += part
+except OSError as error:
+    print(error)
+sys.exit(0 if b"link-protocol" in heard or b"host-unknown" in heard else "it was not told why: %r" % heard)
+END
+for _ in 1 2 3 4 5 6 7 8; do
+    python3 "$T/refused.py" "$port" "$T/p256.pem" "$T/p256.key" >"$T/answer" 2>&1 || die "$(cat "$T/answer")"
+done
+step "who is refused hears why, whatever it has sent meanwhile"
 client "-unix $T/run/hosts.sock" p256 -tls1_3
 told host-unknown "at the Unix socket, too"
 client "-connect 127.0.0.1:$port" "" -tls1_3
