@@ -341,6 +341,7 @@ FIELDS(hold) = {
     WORKLOAD("workload", OPTIONAL),
     NAME("role", OPTIONAL),
     LINE("lease", OPTIONAL, 64),
+    NAME("host", OPTIONAL),
     LINE("placed", OPTIONAL, TIME),
     LINE("officer", OPTIONAL, LH_LIMIT_NAME),
     TEXT("reason", OPTIONAL, LH_LIMIT_TEXT_LINE),

@@ -130,9 +130,9 @@ lh_err lh_uplink_error(const lh_uplink *u)
     lh_time_format(u->since, since);
     if (u->is_refusal)
         return LH_REFUSE(LH_E_STATE, "vault-refused",
-            "the vault at %s refuses this host since %s: %s (%s); ask an officer to enrol it "
-            "(docs/agent.md); the agent goes on trying",
-            u->options.address->text, since, u->message, u->reason);
+            "the vault at %s refuses this host since %s: %s (%s); %sthe agent goes on trying",
+            u->options.address->text, since, u->message, u->reason,
+            strcmp(u->reason, "host-unknown") == 0 ? "ask an officer to enrol it (docs/agent.md); " : "");
     return LH_REFUSE(LH_E_STATE, "vault-unreachable",
         "no vault at %s since %s: %s (%s); the agent goes on trying", u->options.address->text, since,
         u->message[0] ? u->message : "not connected yet", u->reason[0] ? u->reason : "starting");

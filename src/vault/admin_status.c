@@ -492,6 +492,8 @@ LH_ADMIN_HANDLER(lh_admin_holds)
             json_object_set_new(one, "role", json_string(h->selector.role));
         if (h->selector.has_lease)
             json_object_set_new(one, "lease", lh_event_hex(h->selector.lease, LH_GOVERNED_ID_SIZE));
+        if (h->selector.host[0])
+            json_object_set_new(one, "host", json_string(h->selector.host));
         json_array_append_new(list, one);
     }
     *ret_fields = json_pack("{s:o}", "holds", list);

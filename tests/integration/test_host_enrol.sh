@@ -152,6 +152,11 @@ says "$(printf three | sha256sum | cut -d' ' -f1)" leasehold host show web2
 says "\"version\": 3" leasehold host show web2 --json
 says "\"hosts\": " leasehold host list --json
 
+step "a hold on a host says which"
+quietly leasehold hold add --host web2 "${as_alice[@]}"
+says " host web2" leasehold hold list
+says "\"host\": \"web2\"" leasehold hold list --json
+
 step "one officer retires"
 quietly leasehold host retire web1 "${as_alice[@]}"
 fails "host-unknown" leasehold host show web1

@@ -394,7 +394,16 @@ static void refusal_reaches_the_application(void **state)
     lh_client *client = connect_client();
     ask(&a, client);
     expect_answer(&a, LH_E_STATE, "vault-refused");
-    assert_non_null(strstr(a.detail.message, "this host is not enrolled (host-unknown)"));
+    assert_non_null(strstr(a.detail.message, "this host is not enrolled (host-unknown); ask an officer"));
+    /* It comes again; and hears something else, about which enrolling does nothing. */
+    vault_accept(&f.vault);
+    vault_expect(&f.vault, LH_LINK_HELLO, NULL);
+    const lh_error_reply sealed = {LH_E_STATE, "vault-sealed", "The vault is not open."};
+    vault_send(&f.vault, LH_LINK_REFUSED, 0, &sealed);
+    assert_true(vault_wait_ms(&f.vault, &f.vault.closed, VAULT_WAIT_MS));
+    ask(&a, client);
+    expect_answer(&a, LH_E_STATE, "vault-refused");
+    assert_non_null(strstr(a.detail.message, "The vault is not open. (vault-sealed); the agent goes on"));
     lh_client_close(client);
 }
 
