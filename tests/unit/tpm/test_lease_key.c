@@ -1,7 +1,6 @@
 /* Lease keys on swtpm: what works while the vault approves, and how the TPM itself refuses what follows. */
 #include "../custody_fixture.h"
 
-#include "codec/tpms.h"
 #include "crypto/operation.h"
 #include "tpm/lease_key_internal.h"
 
@@ -305,27 +304,6 @@ static void test_resume(void **state)
     assert_tpm_refused(custody_sign(&c), "custody-reset", TPM2_RC_POLICY);
 }
 
-/* A reset under an open connection, while the attestation key was put away for a lease's: it is made anew,
- * and so is the endorsement key. */
-static void test_reset_unseen(void **state)
-{
-    (void)state;
-    static const uint8_t nonce[32] = "nonce";
-    LH_AUTO(lh_buf_free) lh_buf attest = LH_BUF_INIT(1024);
-    LH_AUTO(lh_buf_free) lh_buf signature = LH_BUF_INIT(1024);
-    LH_AUTO(lh_buf_free) lh_buf ek = LH_BUF_INIT(1024);
-    LH_AUTO(lh_buf_free) lh_buf again = LH_BUF_INIT(1024);
-    assert_lh_ok(lh_tpm_ek_public(c.tpm, LH_TPMS_ALG_ECC, &ek));
-    custody_ec(&c, 60);
-    assert_lh_ok(custody_sign(&c));
-    swtpm_kill(&c.s);
-    swtpm_run(&c.s);
-    assert_lh_ok(lh_tpm_quote(c.tpm, CUSTODY_MASK, nonce, &attest, &signature));
-    assert_lh_ok(lh_tpm_ek_public(c.tpm, LH_TPMS_ALG_ECC, &again));
-    assert_true(lh_bytes_equal(lh_buf_bytes(&ek), lh_buf_bytes(&again)));
-    assert_tpm_refused(custody_sign(&c), "custody-reset", TPM2_RC_POLICY);
-}
-
 /* TPM2_Clear sets resetCount back; but the storage key is gone with it. */
 static void test_clear(void **state)
 {
@@ -607,7 +585,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_ecdsa), CASE(test_rsa), CASE(test_hmac), CASE(test_aes),
         CASE(test_room), CASE(test_never_approved), CASE(test_expiry), CASE(test_altered), CASE(test_extend),
-        CASE(test_reset), CASE(test_reset_unseen), CASE(test_resume), CASE(test_clear), CASE(test_other_tpm),
+        CASE(test_reset), CASE(test_resume), CASE(test_clear), CASE(test_other_tpm),
         CASE(test_altered_package), CASE(test_hoarded), CASE(test_counted), CASE(test_redefined),
         CASE(test_write_by_approval), CASE(test_index_left)};
     return cmocka_run_group_tests(tests, NULL, NULL);
