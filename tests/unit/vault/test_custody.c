@@ -6,7 +6,7 @@
 #include "vault/custody.h"
 
 #define FRAMES 256
-#define FRESHNESS 3
+#define FRESHNESS 2
 
 /* What the host makes of the vault's question for its storage key and time. */
 enum answer { HONEST, SILENT, UNABLE, REPLAYED };
@@ -342,7 +342,7 @@ static void assert_no_more(const char *reason)
     assert_int_equal(count_of(&host.withdrawn), 1);
     assert_string_equal(host.reason, reason);
     const unsigned before = count_of(&host.approvals);
-    swtpm_sleep_ms(1000);
+    swtpm_sleep_ms(600);
     assert_int_equal(count_of(&host.approvals), before);
 }
 
@@ -435,7 +435,7 @@ static void test_retiring_ends_it(void **state)
     wait_approved(1);
     govern_ok("host.retire", "{\"name\":\"web-1\"}");
     const unsigned before = count_of(&host.approvals);
-    swtpm_sleep_ms(1000);
+    swtpm_sleep_ms(600);
     assert_int_equal(count_of(&host.approvals), before);
     assert_false(lh_ok(give("sign")));
     assert_int_equal(count_of(&host.keys), 1);
