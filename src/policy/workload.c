@@ -159,8 +159,8 @@ static const lh_schema container_schema = {
     .type = LH_SCHEMA_MAP, .fields = container_fields, .expected = "a map { runtime, id, pod, labels }"};
 static const lh_schema source_schema = {.type = LH_SCHEMA_STRING,
     .check = is_source,
-    .expected =
-        "\"any\", \"local\", an address, or a network such as 192.0.2.0/24 or 2001:db8::/32 without bits past it"};
+    .expected = "\"any\", \"local\", an address, or a network such as 192.0.2.0/24 or 2001:db8::/32 without "
+                "bits past it"};
 static const lh_schema sources_schema = {
     .type = LH_SCHEMA_LIST_OR_ONE, .item = &source_schema, .min = 1, .max = SOURCES_MAX};
 static const lh_schema_field attest_fields[] = {
