@@ -26,6 +26,7 @@ static const struct {
     [LH_RECORD_SETTINGS] = {"settings", ID_OPAQUE},
     [LH_RECORD_PARTITION] = {"partition", ID_OPAQUE},
     [LH_RECORD_OBJECT] = {"object", ID_OPAQUE},
+    [LH_RECORD_HOST] = {"host", ID_OPAQUE},
     [LH_RECORD_FILES] = {"files", ID_OPAQUE},
     [LH_RECORD_KEY] = {"key", ID_OPAQUE},
     [LH_RECORD_VERIFIER] = {"PIN verifier", ID_OPAQUE},

@@ -40,6 +40,7 @@ enum lh_record_kind {
     LH_RECORD_OBJECT = 16,     /* their objects; id = partition id, handle (8 bytes), zeros */
     LH_RECORD_FILES = 17, /* parts of sets of files; id = SHA-256 of the set (28 bytes), part (4 bytes) */
     LH_RECORD_KEY = 18,   /* roles' keys that were made; id = SHA-256 of the derivation's context */
+    LH_RECORD_HOST = 19,  /* counts of enrolled hosts' TPMs; id by name */
     LH_RECORD_KIND_END    /* one past the last */
 };
 

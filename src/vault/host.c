@@ -221,7 +221,8 @@ static void begin_logs(lh_host *host)
 /* The verifier speaks of one enrolment: another TPM's begins anew. The logs are each link's own: the host may
  * have been restarted since the last one, and its log be shorter than what was read of the one before. Under
  * appraising. */
-static lh_err fit_verifier(lh_hosts *hosts, lh_host *host, const lh_host_link *link)
+static lh_err fit_verifier(
+    lh_hosts *hosts, lh_host *host, const lh_host_link *link, const lh_host_counts *kept)
 {
     if (host->verifier && atomic_load(&host->version) == link->version) {
         lh_host_verifier_reset(host->verifier);
@@ -234,9 +235,22 @@ static lh_err fit_verifier(lh_hosts *hosts, lh_host *host, const lh_host_link *l
     lh_host_verifier_free(host->verifier);
     host->verifier = verifier;
     atomic_store(&host->version, link->version);
-    host->have_last = false;
+    host->have_last = kept->version == link->version;
+    host->last = (lh_evidence_result){
+        .reset_count = kept->reset_count, .restart_count = kept->restart_count, .firmware = kept->firmware};
     begin_logs(host);
     return LH_SUCCESS;
+}
+
+/* What was accepted of this host before the vault was started. ret: version 0 where nothing was. */
+static lh_err recall_counts(lh_vault *v, const lh_host_link *link, lh_host_counts *ret)
+{
+    *ret = (lh_host_counts){.version = 0};
+    pthread_rwlock_rdlock(&v->core_lock);
+    lh_err err = v->core && v->core->chain ? lh_host_counts_load(v, link->name, link->version, ret)
+                                           : lh_vault_require_open(v);
+    pthread_rwlock_unlock(&v->core_lock);
+    return err.code == LH_E_NOT_FOUND ? LH_SUCCESS : err;
 }
 
 static bool still_enrolled(lh_vault *v, const lh_host_link *link)
@@ -286,13 +300,15 @@ lh_err lh_host_link_activate(lh_host_link *link, const uint8_t answer[LH_HOST_AC
         return LH_REFUSE(LH_E_ATTESTATION, "activate-wrong",
             "host %s has not shown that its enrolled TPM is behind this channel", link->name);
     LH_TRY(lh_vault_require_open(v));
+    lh_host_counts kept;
+    LH_TRY(recall_counts(v, link, &kept));
     lh_host *host = NULL;
     pthread_mutex_lock(&hosts->mutex);
     lh_err err = host_of(hosts, link->name, &host);
     pthread_mutex_unlock(&hosts->mutex);
     LH_TRY(err);
     pthread_mutex_lock(&host->appraising);
-    err = fit_verifier(hosts, host, link);
+    err = fit_verifier(hosts, host, link, &kept);
     pthread_mutex_lock(&hosts->mutex);
     /* Asked under the lock that lh_hosts_rules_changed takes after the rules have changed. */
     if (lh_ok(err) && (link->ended || !still_enrolled(v, link)))

@@ -352,6 +352,23 @@ static void give(arrival *a)
     lh_host_request_settle(r);
 }
 
+/* For the keeper to write, where they have changed. Under appraising and hosts->mutex. */
+static void keep_counts(arrival *a)
+{
+    lh_host *host = a->host;
+    lh_host_counts now = {.version = a->link->version,
+        .reset_count = host->last.reset_count,
+        .restart_count = host->last.restart_count,
+        .firmware = host->last.firmware};
+    memcpy(now.host, host->name, sizeof(now.host));
+    const lh_host_counts *before = &host->counts;
+    if (before->version == now.version && before->reset_count == now.reset_count &&
+        before->restart_count == now.restart_count && before->firmware == now.firmware)
+        return;
+    host->counts = now;
+    host->counts_unkept = true;
+}
+
 /* Under appraising and hosts->mutex. */
 static void approve(arrival *a)
 {
@@ -363,6 +380,7 @@ static void approve(arrival *a)
     if (host->last_ms < a->request->asked_ms || a->result.clock_ms > host->last.clock_ms || anew)
         host->last = a->result;
     host->last_ms = lh_clock_boot_ms();
+    keep_counts(a);
     host->shown = a->result;
     host->custody.pcr_mask = a->evidence.pcr_mask;
     memcpy(host->custody.pcrs, a->evidence.pcrs, sizeof(host->custody.pcrs));

@@ -9,6 +9,7 @@
 
 #include "vault/custody_internal.h"
 #include "vault/host.h"
+#include "vault/host_counts.h"
 #include "vault/internal.h"
 #include "verify/host_verifier.h"
 
@@ -116,6 +117,8 @@ struct lh_host {
     bool silent;              /* the last one was not answered … */
     bool unable;              /* … or answered by NO_EVIDENCE */
     int64_t next_ms;          /* when the next is due; 0: the rules have changed, at once */
+    lh_host_counts counts;    /* of the last good evidence; version 0: none, */
+    bool counts_unkept;       /* … which is not in its record yet */
     bool had_leases;          /* in the keeper's round before */
     size_t leases;            /* as the keeper last counted, */
     int64_t freshness;        /* and the smallest freshness among them, seconds */

@@ -5,6 +5,7 @@
  * of a host that is lost end in one moment; evidence is asked for at half of it and before, so that one
  * answer may be lost. */
 #include "base/clock.h"
+#include "base/log_line.h"
 #include "vault/host_internal.h"
 
 #define KEEP_MS 200
@@ -142,6 +143,41 @@ static void keep(const keeping *k)
         }
 }
 
+/* One host whose counts are not in their record. */
+static bool next_unkept(lh_hosts *hosts, lh_host_counts *ret)
+{
+    for (size_t i = 0; i < HOST_BUCKETS; i++)
+        for (lh_host *h = hosts->buckets[i]; h; h = h->next)
+            if (h->counts_unkept) {
+                h->counts_unkept = false;
+                *ret = h->counts;
+                return true;
+            }
+    return false;
+}
+
+static void write_counts(lh_hosts *hosts)
+{
+    for (;;) {
+        lh_host_counts counts;
+        pthread_mutex_lock(&hosts->mutex);
+        bool more = next_unkept(hosts, &counts);
+        pthread_mutex_unlock(&hosts->mutex);
+        if (!more)
+            return;
+        if (lh_ok(lh_host_counts_store(hosts->vault, &counts)))
+            continue;
+        lh_log_error(
+            LH_LEVEL_WARNING, "what host %s's TPM counts could not be kept; it is tried again", counts.host);
+        pthread_mutex_lock(&hosts->mutex);
+        lh_host *host = lh_hosts_find(hosts, counts.host);
+        if (host)
+            host->counts_unkept = true;
+        pthread_mutex_unlock(&hosts->mutex);
+        return;
+    }
+}
+
 void lh_hosts_keep(lh_hosts *hosts)
 {
     keeping k = {hosts, NULL, lh_clock_boot_ms()};
@@ -156,6 +192,7 @@ void lh_hosts_keep(lh_hosts *hosts)
         pthread_mutex_lock(&hosts->mutex);
         keep(&k);
         pthread_mutex_unlock(&hosts->mutex);
+        write_counts(hosts);
         lh_custody_sign(hosts);
     }
     lh_hosts_write_events(hosts);

@@ -186,7 +186,6 @@ static void test_drift(void **unused)
  * that then shows the older count is a copy of it. */
 static void test_reboot_and_copy(void **unused)
 {
-    (void)unused;
     agent_stream *s = NULL;
     lh_peer *peer = NULL;
     swtpm copy = {.pid = 0};
@@ -228,6 +227,15 @@ static void test_reboot_and_copy(void **unused)
     assert_string_equal(wait_ended(lease, 3000), "evidence-reset");
     lh_peer_unref(peer);
     lh_lease_unref(lease);
+    /* The vault remembers it when it has been started anew. */
+    disconnect_both(unused);
+    close_vault();
+    open_vault();
+    connect_both(unused);
+    s = agent_open(&web2, 4711);
+    peer = agent_peer(s);
+    assert_lh_refused(sign_with(peer, "sign"), LH_E_ATTESTATION, "evidence-reset");
+    lh_peer_unref(peer);
     agent_disconnect(&web2);
     swtpm_stop(&original);
 }
