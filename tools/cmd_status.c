@@ -64,10 +64,11 @@ static void print_details(json_t *reply)
             !out_bool(reference, "set") ? "not set" : (out_bool(reference, "ok") ? "met" : "NOT MET"),
             out_line(reference, "message")[0] == '\0' ? "" : ": ", out_line(reference, "message"));
     print_pair("assurance", out_line(reply, "assurance"));
+    const bool open = strcmp(out_line(reply, "state"), "open") == 0; /* hosts are let in only then */
     json_t *net = json_object_get(reply, "net");
     json_t *listen = json_object_get(net, "listen");
     for (size_t i = 0; i < json_array_size(listen); i++)
-        print_pair("listens", json_string_value(json_array_get(listen, i)));
+        print_pair(open ? "listens" : "would listen", json_string_value(json_array_get(listen, i)));
     if (net != NULL)
         print_pair("net key", out_line(net, "key"));
 }
