@@ -110,8 +110,8 @@ tool -O --type cert | read_grep -q Certificate && die "a certificate before ther
 expect 0 "certificate 1 of 2" "${attach[@]}" --chain chain.pem
 id=$(sed -n 's/^proposal \([0-9a-f]*\):.*/\1/p' out)
 digest=$(openssl x509 -in ca.pem -outform DER | sha256sum | cut -d' ' -f1)
-for text in "subject    CN=leaf" "issuer     CN=Test CA" "serial     05" "not before 2" "not after  2" \
-    "certificate 2 of 2" "sha256     $digest"; do
+for text in "subject     CN=leaf" "issuer      CN=Test CA" "serial      05" "not before  2" "not after   2" \
+    "certificate 2 of 2" "sha256      $digest"; do
     expect 0 "$text" show "$id"
 done
 "$leasehold" show "$id" --text | grep -q "subject" && die "what is told besides is in the text to sign"
@@ -119,8 +119,8 @@ expect 0 "" deny "$id" --key "$bob" --yes
 grep -q "CN=leaf" out || die "who signs is not told what the chain says"
 openssl x509 -new -force_pubkey key.pem -subj $'/CN=a\e[31m\n  sha256     00' -CA ca.pem -CAkey ca.key -set_serial 255 \
     -days 9 -out ugly.pem 2>/dev/null || die "openssl made no certificate"
-expect 0 'subject    CN=a\1B[31m\0A  sha256     00' "${attach[@]}" --chain ugly.pem
-grep -q "serial     00ff" out || die "the serial number: $(cat out)"
+expect 0 'subject     CN=a\1B[31m\0A  sha256     00' "${attach[@]}" --chain ugly.pem
+grep -q "serial      00ff" out || die "the serial number: $(cat out)"
 enact certificate.attach --role dev-ec --workload $me --chain chain.pem
 expect 0 "certificate of $me: CN=leaf, until 2" key list
 grep -q "certificate of $me: CN=Test CA" out || die "the authority is not listed"
