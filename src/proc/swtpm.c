@@ -17,6 +17,7 @@
 
 #define START_MS 10000
 #define STOP_MS 2000
+#define ANSWER_MS 1000
 #define TCTI_PREFIX "swtpm:path="
 
 struct lh_swtpm {
@@ -65,19 +66,27 @@ static lh_err spawn(lh_swtpm *swtpm, const char *folder)
     return lh_child_spawn(&spec, &swtpm->child);
 }
 
-/* Only the control socket is tried: a connection to the other is the TPM's one and only. */
-static bool accepts(const char *path)
+/* Whether the control socket answers a question (GET_CAPABILITY, big-endian): it accepts connections before
+ * the TPM's state has been read, and answers only afterwards. The other socket is not tried: a connection
+ * there is the TPM's one and only. Source: swtpm_ioctls(3), "THE CONTROL CHANNEL". */
+static bool answers(const char *path, int wait_ms)
 {
+    static const uint8_t question[4] = {0, 0, 0, 1};
+    uint8_t answer[8];
     LH_AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, path, strlen(path) + 1);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        send(fd, question, sizeof(question), MSG_NOSIGNAL) != (ssize_t)sizeof(question))
+        return false;
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    return poll(&poller, 1, wait_ms) == 1 && recv(fd, answer, sizeof(answer), 0) > 0;
 }
 
 static lh_err await_answer(lh_swtpm *swtpm, const char *folder)
 {
     int64_t deadline = lh_clock_boot_ms() + START_MS;
-    while (access(swtpm->socket, F_OK) != 0 || !accepts(swtpm->control)) {
+    while (access(swtpm->socket, F_OK) != 0 || !answers(swtpm->control, ANSWER_MS)) {
         struct pollfd poller = {.fd = lh_child_pidfd(swtpm->child), .events = POLLIN};
         if (poll(&poller, 1, 5) > 0)
             return LH_FAIL(LH_E_TPM, "swtpm ended at once: see %s/swtpm.log", folder);
