@@ -57,22 +57,24 @@ traced_end() {
 count() { grep -E "^[0-9]+ +[0-9:.]+ (<\.\.\. )?$1[( ]" "$T/trace" | grep -vE '= -1 |unfinished' | grep -cE '= [0-9]+$' || true; }
 
 signatures=10
+# measure WHAT PID: signatures, and what PID receives and sends meanwhile. The daemon reads processes that hold leases again
+# every two seconds, by messages to its attest process: where these fall among ours, it is measured once more.
+measure() {
+    for _ in 1 2 3 4; do
+        trace "$2"
+        answers "$signatures CKR_OK" burn $signatures
+        traced_end
+        received=$(count recvmsg) sent=$(count sendmsg)
+        [ "$received" = $signatures ] && [ "$sent" = $signatures ] && return
+    done
+    die "$signatures signatures: $1 received $received and sent $sent: $(cat "$T/trace")"
+}
 if is_root; then # nobody else may trace the daemon
-    trace "$LH_DAEMON_PID"
-    answers "$signatures CKR_OK" burn $signatures
-    traced_end
-    received=$(count recvmsg) sent=$(count sendmsg)
-    [ "$received" = $signatures ] && [ "$sent" = $signatures ] ||
-        die "$signatures signatures took $received requests and $sent replies: $(cat "$T/trace")"
+    measure "the daemon" "$LH_DAEMON_PID"
     step "$signatures signatures: $received requests received and $sent replies sent by the daemon"
 fi
 
 # As the client's debugger; a traced process gets no new lease, but uses the one that it has.
-trace "$app"
-answers "$signatures CKR_OK" burn $signatures
-traced_end
-received=$(count recvmsg) sent=$(count sendmsg)
-[ "$received" = $signatures ] && [ "$sent" = $signatures ] ||
-    die "$signatures signatures: the client sent $sent and received $received: $(cat "$T/trace")"
+measure "the client" "$app"
 step "$signatures signatures: $sent requests sent and $received replies received by the client"
 lh_daemon_stop
