@@ -139,7 +139,16 @@ in_cgroup() {
     [ "$got" = "$1" ] || die "$2: got \"$got\", expected \"$1\""
     step "$2"
 }
-if grep -q '^0::/$' /proc/self/cgroup && mount -t cgroup2 none "$tree" 2>"$T/last-output"; then
+# Whether cgroups can be made, and processes put into them.
+cgroups_work() {
+    grep -q '^0::/$' /proc/self/cgroup && mount -t cgroup2 none "$tree" && mkdir "$tree/lh-probe-$$" || return 1
+    local works=0
+    # shellcheck disable=SC2016
+    sh -c 'echo $$ >"$0"' "$tree/lh-probe-$$/cgroup.procs" || works=1
+    rmdir "$tree/lh-probe-$$"
+    return $works
+}
+if cgroups_work 2>"$T/last-output"; then
     in_cgroup "sign: ok" "a process of the named unit" "/system.slice/$unit" unit
     in_cgroup "sign: ok" "a process of the named container" "/docker/$container" container
     in_cgroup "sign: ok" "and one deeper in that container" "/docker/$container/sub" container
