@@ -10,6 +10,7 @@
 #include "proc/sandbox.h"
 #include "proc/service.h"
 #include "serve/greeter.h"
+#include "serve/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,40 +105,13 @@ static lh_err load_config(agent_parts *p)
         return lh_agent_config_defaults(&p->config);
     lh_problems problems = LH_PROBLEMS_INIT;
     lh_err err = lh_agent_config_load(file ? file : LH_AGENT_CONFIG_FILE, &p->config, &problems);
-    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(65536);
-    lh_problems_format(&problems, &text);
-    const char *lines = lh_buf_cstr(&text);
-    if (lines)
-        fputs(lines, stderr);
+    lh_settings_tell(&problems);
     lh_problems_clear(&problems);
     return err;
 }
 
 /* --- before privileges go ---------------------------------------------------------------------------------
  */
-
-static lh_err bind_socket(agent_parts *p, const lh_service_user *user)
-{
-    int passed = sd_listen_fds(1);
-    if (passed > 1)
-        return LH_FAIL(LH_E_INVALID, "systemd passed %d sockets; one is wanted", passed);
-    if (passed == 1) {
-        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-            return LH_FAIL(
-                LH_E_INVALID, "the socket that systemd passed is no listening SOCK_SEQPACKET socket");
-        p->listen_fd = SD_LISTEN_FDS_START;
-        return LH_SUCCESS;
-    }
-    char folder[LH_LIMIT_PATH];
-    snprintf(folder, sizeof(folder), "%s", p->config->socket);
-    char *slash = strrchr(folder, '/');
-    bool made = false;
-    if (slash && slash != folder) {
-        *slash = '\0';
-        LH_TRY(lh_service_make_folder(folder, 0755, user, &made)); /* others must get to the socket in it */
-    }
-    return lh_greeter_bind(p->config->socket, p->config->socket_mode, &p->listen_fd);
-}
 
 static lh_err prepare_places(agent_parts *p, const lh_service_user *user)
 {
@@ -149,7 +123,9 @@ static lh_err prepare_places(agent_parts *p, const lh_service_user *user)
         return LH_SUCCESS;
     LH_TRY(lh_service_open_log(p->config->event_log, p->config->event_log_named, &p->event_log_fd));
     LH_TRY(lh_service_open_log(p->config->ima_log, p->config->ima_log_named, &p->ima_log_fd));
-    return p->args.mode == SERVE ? bind_socket(p, user) : LH_SUCCESS;
+    if (p->args.mode != SERVE)
+        return LH_SUCCESS;
+    return lh_greeter_place(p->config->socket, p->config->socket_mode, user, &p->listen_fd);
 }
 
 static lh_err prepare(agent_parts *p)

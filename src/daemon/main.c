@@ -12,6 +12,7 @@
 #include "proc/sandbox.h"
 #include "proc/service.h"
 #include "serve/greeter.h"
+#include "serve/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,11 +105,7 @@ static lh_err load_config(daemon_parts *d)
         return lh_config_defaults(&d->config);
     lh_problems problems = LH_PROBLEMS_INIT;
     lh_err err = lh_config_load(file ? file : DEFAULT_CONFIG, &d->config, &problems);
-    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(65536);
-    lh_problems_format(&problems, &text);
-    const char *lines = lh_buf_cstr(&text);
-    if (lines)
-        fputs(lines, stderr);
+    lh_settings_tell(&problems);
     lh_problems_clear(&problems);
     return err;
 }
@@ -122,24 +119,7 @@ static lh_err prepare_places(daemon_parts *d, const lh_service_user *user)
         LH_TRY(lh_service_check_folder(d->config->state_dir, user));
     if (d->args.check)
         return LH_SUCCESS;
-    int passed = sd_listen_fds(1);
-    if (passed > 1)
-        return LH_FAIL(LH_E_INVALID, "systemd passed %d sockets; one is wanted", passed);
-    if (passed == 1) {
-        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-            return LH_FAIL(
-                LH_E_INVALID, "the socket that systemd passed is no listening SOCK_SEQPACKET socket");
-        d->listen_fd = SD_LISTEN_FDS_START;
-        return LH_SUCCESS;
-    }
-    char folder[LH_CONFIG_SOCKET + 1];
-    snprintf(folder, sizeof(folder), "%s", d->config->socket);
-    char *slash = strrchr(folder, '/');
-    if (slash && slash != folder) {
-        *slash = '\0';
-        LH_TRY(lh_service_make_folder(folder, 0755, user, &made)); /* others must get to the socket in it */
-    }
-    return lh_greeter_bind(d->config->socket, d->config->socket_mode, &d->listen_fd);
+    return lh_greeter_place(d->config->socket, d->config->socket_mode, user, &d->listen_fd);
 }
 
 /* --- the net process --------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 #include "serve/greeter.h"
 
+#include "base/limits.h"
 #include "base/log_line.h"
 #include "proc/fd.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #define BACKLOG 256
@@ -73,6 +76,29 @@ lh_err lh_greeter_bind(const char *path, unsigned mode, int *ret_fd)
             LH_E_IO, errno, __FILE__, __LINE__, NULL, "cannot listen at %s (errno %d)", path, errno);
     *ret_fd = lh_fd_take(&fd);
     return LH_SUCCESS;
+}
+
+lh_err lh_greeter_place(const char *path, unsigned mode, const lh_service_user *user, int *ret_fd)
+{
+    int passed = sd_listen_fds(1);
+    if (passed > 1)
+        return LH_FAIL(LH_E_INVALID, "systemd passed %d sockets; one is wanted", passed);
+    if (passed == 1) {
+        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+            return LH_FAIL(
+                LH_E_INVALID, "the socket that systemd passed is no listening SOCK_SEQPACKET socket");
+        *ret_fd = SD_LISTEN_FDS_START;
+        return LH_SUCCESS;
+    }
+    char folder[LH_LIMIT_PATH];
+    snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    bool made = false;
+    if (slash && slash != folder) {
+        *slash = '\0';
+        LH_TRY(lh_service_make_folder(folder, 0755, user, &made)); /* others must get to the socket in it */
+    }
+    return lh_greeter_bind(path, mode, ret_fd);
 }
 
 /* --- hello ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #ifndef LH_SERVE_GREETER_H
 #define LH_SERVE_GREETER_H
 
+#include "proc/service.h"
 #include "serve/loop.h"
 #include "serve/users.h"
 #include "wire/calls.h"
@@ -35,6 +36,10 @@ typedef struct {
  * call it before threads are started. A socket that is left over, on which
  * nobody listens, is replaced; LH_E_EXISTS where somebody does. ret_fd: the caller's. */
 LH_MUST lh_err lh_greeter_bind(const char *path, unsigned mode, int *ret_fd);
+/* The listening socket that systemd passes, used as it is; where it passes none, one bound as above, in a
+ * folder that is made for user where there is none. While there are the privileges for it. LH_E_INVALID where
+ * what is passed is something else. ret_fd: the caller's. */
+LH_MUST lh_err lh_greeter_place(const char *path, unsigned mode, const lh_service_user *user, int *ret_fd);
 
 /* Greets whoever connects from now on. fd is taken over, on error too. */
 LH_MUST lh_err lh_greeter_new(const lh_greeter_options *options, int fd, lh_greeter **ret);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -118,6 +119,15 @@ lh_err lh_settings_parse(
         return lh_problems_status(problems, "configuration");
     *ret = LH_TAKE(yaml);
     return LH_SUCCESS;
+}
+
+void lh_settings_tell(const lh_problems *problems)
+{
+    LH_AUTO(lh_buf_free) lh_buf text = LH_BUF_INIT(65536);
+    lh_problems_format(problems, &text);
+    const char *lines = lh_buf_cstr(&text);
+    if (lines)
+        (void)fputs(lines, stderr);
 }
 
 lh_err lh_settings_text(const lh_yaml_node *node, const char *fallback, char **ret)

@@ -24,6 +24,8 @@ LH_MUST lh_err lh_settings_read(const char *path, lh_buf *ret);
  * untouched on error. Errors: LH_E_INVALID, "document-invalid"; LH_E_NOMEM. */
 LH_MUST lh_err lh_settings_parse(
     lh_bytes doc, const char *file, const lh_schema *schema, lh_yaml **ret, lh_problems *problems);
+/* What is wrong with it, to standard error. */
+void lh_settings_tell(const lh_problems *problems);
 /* A copy of a node's text, of fallback where there is no node; NULL where that is NULL. LH_E_NOMEM. */
 LH_MUST lh_err lh_settings_text(const lh_yaml_node *node, const char *fallback, char **ret);
 
