@@ -199,6 +199,21 @@ expect_output() {
     grep -qE -- "$regex" "$T/last-output" || die "$message: nothing says /$regex/: $*"
 }
 
+# attempt USER COMMAND...: the output of an attack, whatever its exit status
+attempt() {
+    local user=$1 status=0
+    shift
+    as_user "$user" "$@" >"$T/last-output" 2>&1 || status=$?
+    [ $status -lt 125 ] || die "exit status $status from: $*"
+    LH_OUT=$(cat "$T/last-output")
+}
+# gets EXPECTED MESSAGE: what the attack printed, lines joined by "; "
+gets() {
+    local got=${LH_OUT//$'\n'/; }
+    [ "$got" = "$1" ] || die "$2: got \"$got\", expected \"$1\""
+    step "$2"
+}
+
 # wait_until SECONDS MESSAGE COMMAND...: tries until COMMAND succeeds
 wait_until() {
     local deadline message=$2

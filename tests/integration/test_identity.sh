@@ -48,20 +48,6 @@ grep -q 'workloads\[3\].*agent or relay' "$T/last-output" || die "policy check d
 grep -q 'workloads\[2\].*strong cannot be met' "$T/last-output" || die "policy check does not warn of a strength"
 lh_policy "$T/policy.yaml"
 
-# attempt USER COMMAND...: the output of an attack, whatever its exit status
-attempt() {
-    local user=$1 status=0
-    shift
-    as_user "$user" "$@" >"$T/last-output" 2>&1 || status=$?
-    [ $status -lt 125 ] || die "exit status $status from: $*"
-    LH_OUT=$(cat "$T/last-output")
-}
-# gets EXPECTED MESSAGE: what the attack printed, lines joined by "; "
-gets() {
-    local got=${LH_OUT//$'\n'/; }
-    [ "$got" = "$1" ] || die "$2: got \"$got\", expected \"$1\""
-    step "$2"
-}
 # leases end with their processes, so that no later attempt leans on an earlier one's
 no_leases() { leasehold lease list --json | tr -d ' \n' | lh_grep -q '"leases":\[\]'; }
 quiet() { wait_until 5 "leases end with their processes" no_leases; }

@@ -40,18 +40,6 @@ done)
 YAML
 lh_policy "$T/policy.yaml"
 
-attempt() {
-    local user=$1 status=0
-    shift
-    as_user "$user" "$@" >"$T/last-output" 2>&1 || status=$?
-    [ $status -lt 125 ] || die "exit status $status from: $*"
-    LH_OUT=$(cat "$T/last-output")
-}
-gets() {
-    local got=${LH_OUT//$'\n'/; }
-    [ "$got" = "$1" ] || die "$2: got \"$got\", expected \"$1\""
-    step "$2"
-}
 
 attempt games "$attack" "$LEASEHOLD_SOCKET" sign digest
 gets "sign: ok" "the named program under the named user signs"
