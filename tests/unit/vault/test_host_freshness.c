@@ -182,6 +182,32 @@ static void test_drift(void **unused)
     lh_lease_unref(elsewhere);
 }
 
+static void suspend(ESYS_CONTEXT *esys)
+{
+    assert_int_equal(
+        Esys_Shutdown(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_SU_STATE), TSS2_RC_SUCCESS);
+}
+
+/* A machine that was asleep, or was resumed from a snapshot: restartCount rises, PCRs are as they were. */
+static void test_resumed(void **unused)
+{
+    (void)unused;
+    agent_stream *s = NULL;
+    lh_peer *peer = NULL;
+    lh_lease *lease = issued(&web2, 4711, &s, &peer);
+    agent_deafen(&web2, true);
+    agent_stop_chip(&web2);
+    swtpm_raw(&web2.chip, suspend);
+    swtpm_kill(&web2.chip);
+    swtpm_run_as(&web2.chip, "not-need-init,startup-state");
+    agent_start_chip(&web2);
+    agent_deafen(&web2, false);
+    assert_string_equal(wait_ended(lease, 3000), "resumed");
+    assert_lh_ok(sign_with(peer, "sign")); /* anew, on the evidence of now */
+    lh_peer_unref(peer);
+    lh_lease_unref(lease);
+}
+
 /* Started anew: resetCount rises, and what was issued before is over although every value is as it was. A TPM
  * that then shows the older count is a copy of it. */
 static void test_reboot_and_copy(void **unused)
@@ -336,6 +362,7 @@ int main(void)
         CASE(test_events_are_few),
         CASE(test_restart_of_the_vault),
         CASE(test_sealing_ends_links),
+        FRESH(test_resumed),
         FRESH(test_reboot_and_copy),
         cmocka_unit_test(test_own_host),
     };
